@@ -2,7 +2,7 @@
  * Makes long texts in pieces: a page of a thousand clusters has megabytes, and the loop that makes the page answers queries
  * too. Knows no page. A text comes as a list of short texts, none of which grows with the configuration.
  */
-import type { Pause } from '../runtime/slices.ts';
+import { type Pause, turnBound } from '../runtime/slices.ts';
 
 /** Characters that are made and encoded in one turn of the loop: a fraction of a millisecond. */
 export const PIECE_CHARACTERS = 16_384;
@@ -11,12 +11,14 @@ export const PIECE_CHARACTERS = 16_384;
 export async function inPieces(texts: Iterable<string>, pause: Pause): Promise<readonly Uint8Array[]> {
   const pieces: Uint8Array[] = [];
   let piece = '';
+  let isOver = turnBound();
   for (const text of texts) {
     piece += text;
-    if (piece.length < PIECE_CHARACTERS) continue;
+    if (piece.length < PIECE_CHARACTERS && !isOver()) continue;
     pieces.push(Buffer.from(piece));
     piece = '';
     await pause();
+    isOver = turnBound();
   }
   pieces.push(Buffer.from(piece));
   return pieces;

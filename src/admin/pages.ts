@@ -73,7 +73,9 @@ export function createPages<Status extends Readiness>(
       shared(async () => {
         // fails where an upgrade replaces the file at this moment: the next scrape imports it again
         const { createMetrics } = await importMetrics();
+        await pause();
         metrics ??= createMetrics(reports, status, processMetrics, pause);
+        await pause();
         const { contentType, render } = metrics;
         return { status: 200, contentType, body: await render() };
       }),

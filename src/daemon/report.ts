@@ -56,6 +56,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
   const { plane, retained, forwarder, cache, intake, resolver, stateFaults, control } = rooms;
   const refresh = yield* plane.snapshotting();
   const names = yield* retained.snapshotting();
+  yield;
   const log = parts.logState?.() ?? NOTHING_DROPPED;
   const nowMs = clock.monotonicMs();
   const reasons = notReady(refresh.clusters, rooms.serving.current.records);
@@ -64,6 +65,8 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
   const warningsOf = (name: string) =>
     forwarding.forwarding.differences.filter((one) => one.name === name).map(differenceText);
   const endpoints = yield* endpointsStatus(refresh.clusters, warningsOf);
+  const trend = trendStatus(rooms.trend, clock.wallMs());
+  yield;
   return {
     server: {
       version,
@@ -92,7 +95,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
     ...endpoints,
     ...forwarding,
     ...retainedStatus(names),
-    ...trendStatus(rooms.trend, clock.wallMs()),
+    ...trend,
     ...queriesStatus(intake, resolver.counters),
     cache: { ...cache.stats(), limitOctets: cache.settings.sizeOctets },
     ...storeStatus(

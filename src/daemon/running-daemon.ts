@@ -146,16 +146,21 @@ export class RunningDaemon implements Daemon {
     const { connections, use } = this.#rooms;
     const { routes: routesBefore } = this.#rooms.inForce;
     // all that can be refused is made before anything is changed
+    await pause();
     const routes = await inSlices(routesOf(config), pause);
+    await pause();
     const rules = await inSlices(resolverRules(config), pause);
+    await pause();
     const readers = new ClientAccess(config.admin.allow);
     const intakeNext = intakeRules(config, random);
     const clusters = clusterSettings(config, connections);
+    await pause();
     await listeners.reconfigure(config.listen.dns);
     this.warnOfOwnUpstreams(routes);
     intake.reconfigure(intakeNext);
     slots.reconfigure(config.limits.tcp);
     const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, config.forward), pause);
+    await pause();
     const changed = await inSlices(changedZones(routesBefore, routes), pause);
     await inSlices(cache.forgettingUnder(changed), pause);
     // in one turn of the loop, together with the end of the forgetting: no answer of the old routes comes in between

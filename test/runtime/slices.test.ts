@@ -2,7 +2,7 @@
 import t from 'tap';
 import { socketName } from '../../src/runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
-import { systemPause, Turnstile } from '../../src/runtime/slices.ts';
+import { inSlices, type Steps, systemPause, Turnstile } from '../../src/runtime/slices.ts';
 
 const calls = await loadDatagramCalls();
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
@@ -65,4 +65,18 @@ t.test('without a pause everything passes a turnstile at once', async (t) => {
   const turnstile = new Turnstile(1);
   await Promise.all([turnstile.pass(), turnstile.pass(), turnstile.pass()]);
   t.pass();
+});
+
+t.test('steps that take long, as those do whose code is compiled, have a turn each', async (t) => {
+  let turns = 0;
+  const steps = (function* (): Steps<string> {
+    for (let step = 0; step < 5; step++) {
+      const untilMs = performance.now() + 2;
+      while (performance.now() < untilMs);
+      yield;
+    }
+    return 'done';
+  })();
+  const result = await inSlices(steps, async () => void turns++);
+  t.strictSame([result, turns], ['done', 5]);
 });

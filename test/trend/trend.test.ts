@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import * as fc from 'fast-check';
 import t from 'tap';
 import { SPANS, TREND_OCTETS, Trend } from '../../src/trend/trend.ts';
@@ -55,6 +56,8 @@ t.test('what was written is read again after a restart', async (t) => {
     trend.note(START + slot * STEP, { queriesPerSecond: slot, link: 0.5 });
   const next = new Trend();
   const now = START + 520 * STEP;
+  const octets = Buffer.from(trend.encode());
+  t.equal(octets.readUInt32LE(8), crc32(octets.subarray(12)), 'the checksum of earlier versions');
   t.equal(next.decode(trend.encode(), now), true);
   for (const span of ['hours', 'days'] as const)
     for (const figure of ['queriesPerSecond', 'link', 'hitRatio'] as const)
