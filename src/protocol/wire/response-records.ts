@@ -138,7 +138,7 @@ function followAliases(
  */
 const MAX_POINTERS = 10;
 
-const POINTER = 0xc0;
+export const POINTER = 0xc0;
 
 /** Octets of the names that `wholeNameEnd` has found whole, written out: what work with them will cost. */
 export const walked = { octets: 0 };

@@ -4,14 +4,21 @@
  * Every received response goes through `acceptResponse`: the server keeps and passes on no other response.
  */
 
-import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';
+import { CLASS, OPTION_EXTENDED_ERROR, RCODE, rcodeName, TYPE } from '../words/codes.ts';
 import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { leaveOut } from './leave-out.ts';
 import { skipName } from './query.ts';
 import { hasShape, seen } from './rdata-shape.ts';
 import { Relevance, relevantRecords } from './relevance.ts';
-import { boundedTtl, type ResponseIndex, SECTION, walked, wholeNameEnd } from './response-records.ts';
+import {
+  boundedTtl,
+  POINTER,
+  type ResponseIndex,
+  SECTION,
+  walked,
+  wholeNameEnd,
+} from './response-records.ts';
 
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 export const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
@@ -32,6 +39,7 @@ export interface ResponseFault {
     | 'not a response'
     | 'question broken'
     | 'record broken'
+    | 'cut off'
     | 'rdata broken'
     | 'class of a record differs from the question'
     | 'type of a record is for questions'
@@ -143,6 +151,40 @@ export function isPositive({ answersQtype, aliases, negativeTtlSeconds }: Respon
   return answersQtype || (aliases?.isOpen === true && negativeTtlSeconds === undefined);
 }
 
+/** Whether a response is about the name that was asked for; all others are about the server that was asked. */
+export function isAboutName(index: ResponseIndex): boolean {
+  const { rcode } = index;
+  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
+  return (
+    (rcode === RCODE.NOERROR && !isReferral(index)) || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN
+  );
+}
+
+/**
+ * Whether a server without authority for the name, and without recursion, points to other servers (RFC 2308 section 2.2: no
+ * answer, and an authority section without SOA). The name may well exist. A resolver (RA) has asked those servers itself.
+ */
+function isReferral({
+  rcode,
+  flags,
+  answerCount,
+  authorityCount,
+  negativeTtlSeconds,
+}: ResponseIndex): boolean {
+  if (rcode !== RCODE.NOERROR || answerCount > 0 || authorityCount === 0) return false;
+  return negativeTtlSeconds === undefined && (flags & (FLAG.AA | FLAG.RA)) === 0;
+}
+
+/** A failure that is not of the network: the server says that it could not, or would not, answer this question. */
+export function isUnhelpful(index: ResponseIndex): boolean {
+  return index.rcode === RCODE.SERVFAIL || index.rcode === RCODE.REFUSED || isReferral(index);
+}
+
+/** What a response says, in a word. */
+export function replyName(index: ResponseIndex): string {
+  return isReferral(index) ? 'referral' : rcodeName(index.rcode);
+}
+
 function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain>[1]): AliasNote | undefined {
   if (isEndSeen(message, sections.rcode)) return new AliasNote(false);
   const { aliases, end } = aliasChain(message, sections);
@@ -194,10 +236,11 @@ function scanMessage(
   for (let section = 0; section < 3; section++) {
     for (let left = uint16At(message, 6 + section * 2); left > 0; left--) {
       const ownerEnd = wholeNameEnd(message, at);
-      if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > message.length) return fault('record broken');
+      if (ownerEnd < 0) return fault(isCutOffName(message, at) ? 'cut off' : 'record broken');
+      if (ownerEnd + FIXED_RR_OCTETS > message.length) return fault('cut off');
       const rdata = ownerEnd + FIXED_RR_OCTETS;
       const next = rdata + uint16At(message, ownerEnd + 8);
-      if (next > message.length) return fault('record broken');
+      if (next > message.length) return fault('cut off');
       const type = uint16At(message, ownerEnd);
       if (type === TYPE.OPT) {
         if (section !== 2 || scan.hasOpt || ownerEnd !== at + 1) return fault('opt broken');
@@ -216,6 +259,17 @@ function scanMessage(
   }
   relevance.finish(message);
   return undefined;
+}
+
+/** Whether the labels of a name go on after the end of the message. */
+function isCutOffName(message: Uint8Array, start: number): boolean {
+  let at = start;
+  while (at < message.length) {
+    const length = message[at] ?? 0;
+    if (length === 0 || length > 63) return length >= POINTER && at + 1 === message.length;
+    at += length + 1;
+  }
+  return true;
 }
 
 function startScan(questionEnd: number): void {

@@ -74,12 +74,6 @@ export const RCODE = {
   BADCOOKIE: 23, // RFC 7873 section 8
 } as const;
 
-/** Whether a response code is about the name that was asked for; other codes are about the server that was asked. */
-export function isAboutName(rcode: number): boolean {
-  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
-  return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN;
-}
-
 const rcodeNames = new Map<number, string>(Object.entries(RCODE).map(([name, value]) => [value, name]));
 
 /** The mnemonic, or `RCODE<n>` where there is none. */

@@ -1,6 +1,6 @@
 /**
  * Asks one upstream one question, with as many exchanges as the question needs. The next exchange goes over TCP when the
- * reply was truncated or forged, and without EDNS when the upstream refused EDNS. An attempt also waits for a late reply: it
+ * reply was truncated, cut off or forged, and without EDNS when the upstream refused EDNS. An attempt also waits for a late reply: it
  * may be the first reply, and it shows the upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
@@ -184,8 +184,9 @@ export class Attempt implements Deadline, ExchangeOwner {
         return;
       case 'failed':
         this.#noteFailure(exchange, end);
-        // RFC 5452 section 9.3: TCP is far harder to forge
-        if (end.reason === 'spoofed') {
+        // RFC 5452 section 9.3: TCP is far harder to forge. Servers and firewalls that cut datagrams at 512 octets, and do not
+        // say so, leave a stream whole
+        if (end.reason === 'spoofed' || (end.isCutOff && this.#transport.kind.isDatagram)) {
           this.#sendOverTcp();
           return;
         }

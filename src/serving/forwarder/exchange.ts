@@ -52,7 +52,8 @@ export type ExchangeEnd =
   | { readonly kind: 'edns-refused'; readonly elapsedMs: number }
   /** All was right except the case of the name: the upstream loses it, or a forger has guessed everything else. */
   | { readonly kind: 'case-lost'; readonly elapsedMs: number }
-  | ({ readonly kind: 'failed' } & UpstreamFailure);
+  /** `isCutOff`: the records go on after the end of the message, and no flag says so. */
+  | ({ readonly kind: 'failed'; readonly isCutOff?: boolean } & UpstreamFailure);
 
 export interface ExchangeOwner {
   onEnd(exchange: Exchange, end: ExchangeEnd): void;
@@ -159,13 +160,13 @@ export function matchReply(exchange: Exchange, octets: Uint8Array, nowMs: number
   if (!hasSameQuestion(exchange, octets, false)) return undefined;
   if (exchange.exactCase && !hasSameQuestion(exchange, octets, true)) return { kind: 'case-lost', elapsedMs };
   const accepted = acceptResponse(octets);
-  if (accepted.kind === 'fault') return malformed(accepted.reason);
+  if (accepted.kind === 'fault') return malformed(accepted.reason, accepted.reason === 'cut off');
   const isRoundTrip = !exchange.hadToConnect;
   return { kind: 'reply', octets: accepted.octets, index: accepted.index, elapsedMs, isRoundTrip };
 }
 
-function malformed(detail: string): ExchangeEnd {
-  return { kind: 'failed', reason: 'malformed', detail };
+function malformed(detail: string, isCutOff = false): ExchangeEnd {
+  return { kind: 'failed', reason: 'malformed', detail, isCutOff };
 }
 
 /**

@@ -34,9 +34,9 @@ import {
   type ForwardFailure,
   type ForwardOutcome,
   forwardFailure,
-  isUnhelpful,
   type Question,
   questionOf,
+  saysNothing,
 } from './question.ts';
 import { TRANSPORTS, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp.ts';
@@ -296,7 +296,7 @@ export class Forwarder {
 
   readonly #onOver = (pending: PendingQuestion, outcome: ForwardOutcome): void => {
     this.#pending.delete(pending);
-    if (pending.isJoined && isUnhelpful(outcome)) pending.suspectLoops();
+    if (pending.isJoined && saysNothing(outcome)) pending.suspectLoops();
     // it gave way within the call of another query, whose reply is being written at this moment
     if (outcome.kind === 'failed' && outcome.reason === 'overloaded')
       queueMicrotask(() => pending.reply(outcome));

@@ -24,7 +24,8 @@
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hashName, type Query, suffixEquals } from '../../protocol/wire/query.ts';
-import { isAboutName, RCODE } from '../../protocol/words/codes.ts';
+import { isAboutName, isUnhelpful } from '../../protocol/wire/response.ts';
+import { RCODE } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import type { AttemptListener } from './attempt.ts';
@@ -275,8 +276,8 @@ export class NameHealth {
 
   noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {
     const { rcode, flags, answerCount } = index;
-    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) this.noteFailure(question, elapsedMs);
-    if (!isAboutName(rcode)) return;
+    if (isUnhelpful(index)) this.noteFailure(question, elapsedMs);
+    if (!isAboutName(index)) return;
     this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
     const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
     // a resolver that is cut off itself may deny what it cannot ask for

@@ -5,8 +5,9 @@
  */
 import type { Log } from '../../log/log.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
+import { isAboutName, replyName } from '../../protocol/wire/response.ts';
 import { readAddresses } from '../../protocol/wire/response-records.ts';
-import { isStaleError, RCODE, rcodeName, TYPE } from '../../protocol/words/codes.ts';
+import { isStaleError, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
 import type { Timers } from '../../runtime/timers.ts';
@@ -96,13 +97,13 @@ function resolvedName(outcome: ForwardOutcome): ResolvedName {
   const { octets, index, upstream } = outcome;
   if (isStale(outcome))
     return { kind: 'failed', reason: 'network', detail: `"${upstream}": its answer is stale` };
-  if (index.rcode === RCODE.NOERROR || index.rcode === RCODE.NXDOMAIN) {
+  if (isAboutName(index) && index.rcode !== RCODE.YXDOMAIN) {
     const { addresses, ttlSeconds } = readAddresses(octets, index);
     if (addresses.length > 0) return { kind: 'addresses', addresses, ttlSeconds, upstream };
     return { kind: 'no-addresses', rcode: index.rcode };
   }
   // it says nothing about the name, and must not be taken for a denial
-  return { kind: 'failed', reason: 'servfail', detail: `"${upstream}": ${rcodeName(index.rcode)}` };
+  return { kind: 'failed', reason: 'servfail', detail: `"${upstream}": ${replyName(index)}` };
 }
 
 /** Whether the upstream says that its answer has expired and cannot be confirmed (RFC 8914 sections 4.4 and 4.20). */

@@ -7,7 +7,8 @@
  * upstream with the warmest cache. With every short delay it would change again.) Only an upstream whose answers come too late
  * time after time comes last: its answers reach no client anyway. Now and then a question goes to it as well.
  */
-import { isAboutName, RCODE, rcodeName } from '../../protocol/words/codes.ts';
+import { isAboutName, replyName } from '../../protocol/wire/response.ts';
+import { RCODE } from '../../protocol/words/codes.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import type { Reply } from '../turn.ts';
 import type { Attempt, AttemptListener } from './attempt.ts';
@@ -232,7 +233,7 @@ export class PendingQuestion implements Deadline {
   #take({ client }: AskedUpstream, reply: UpstreamReply, isLate: boolean): void {
     client.noteLateness(isLate);
     client.names.noteAnswer(this.question, reply);
-    if (!this.#isOver && isAboutName(reply.index.rcode)) this.#end(response(reply, client.upstream.text));
+    if (!this.#isOver && isAboutName(reply.index)) this.#end(response(reply, client.upstream.text));
   }
 
   #noteFailure({ asked }: Candidate, reason: UpstreamFailure['reason'], detail: string): void {
@@ -251,7 +252,7 @@ export class PendingQuestion implements Deadline {
         ({ attempts, failures, isDone }) => attempts === 0 || (isDone && failures < FAILURES),
       );
       if (allAgree || reply.index.rcode === RCODE.SERVFAIL) return response(reply, from);
-      const detail = describe(from, rcodeName(reply.index.rcode));
+      const detail = describe(from, replyName(reply.index));
       return failureOf(failure?.reason, `${failure?.detail}; ${detail}`);
     }
     const nowMs = this.#context.nowMs();

@@ -5,8 +5,9 @@
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { composeQuery, type Query } from '../../protocol/wire/query.ts';
+import { isAboutName } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { CLASS, EXTENDED_ERROR, isAboutName, TYPE } from '../../protocol/words/codes.ts';
+import { CLASS, EXTENDED_ERROR, TYPE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
 import type { Random } from '../../runtime/random.ts';
 
@@ -252,6 +253,6 @@ export function notAsked(
 }
 
 /** Whether the outcome says nothing about the name. */
-export function isUnhelpful(outcome: ForwardOutcome): boolean {
-  return outcome.kind === 'failed' || !isAboutName(outcome.index.rcode);
+export function saysNothing(outcome: ForwardOutcome): boolean {
+  return outcome.kind === 'failed' || !isAboutName(outcome.index);
 }

@@ -3,6 +3,7 @@
  * Groups that have the same upstream share its client.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
+import { isUnhelpful, replyName } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -276,11 +277,10 @@ export class UpstreamClient implements AttemptHost {
   ): void {
     if (kind.isDatagram) this.#udpLosses = 0;
     if (index?.hasEdns) this.#hasEdns = true;
-    const rcode = index?.rcode ?? RCODE.FORMERR;
-    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) this.#unhelpful++;
+    if (index !== undefined && isUnhelpful(index)) this.#unhelpful++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
     const change = this.health.noteReply(roundTripMs, this.#context.settings());
-    this.#reportEvidence(true, rcode);
+    this.#reportEvidence(true, index === undefined ? rcodeName(RCODE.FORMERR) : replyName(index));
     if (change !== 'came-up') return;
     this.suffixes.clear();
     this.#context.onUp(this);
@@ -353,8 +353,8 @@ export class UpstreamClient implements AttemptHost {
     if (this.#udpLosses === LOSSES_TO_TCP) this.#udpAgainAtMs = nowMs + UDP_AGAIN_MS;
   }
 
-  /** `reason`: of a failure, or the RCODE of an answer. At once for a change, and once a second for more of the same. */
-  #reportEvidence(reachable: boolean, reason: string | number): void {
+  /** `reason`: of a failure, or what a reply says. At once for a change, and once a second for more of the same. */
+  #reportEvidence(reachable: boolean, reason: string): void {
     const atMs = this.nowMs();
     const last = this.#evidence;
     if (last !== undefined && last.reachable === reachable && atMs < last.atMs + EVIDENCE_EVERY_MS) return;
@@ -362,8 +362,7 @@ export class UpstreamClient implements AttemptHost {
     this.#answersWanted = reachable
       ? Math.max(0, this.#answersWanted - 1)
       : this.#context.evidenceWanted.answers;
-    const text = typeof reason === 'number' ? rcodeName(reason) : reason;
-    this.#context.onEvidence({ upstream: this.upstream.text, reachable, reason: text });
+    this.#context.onEvidence({ upstream: this.upstream.text, reachable, reason });
     if (this.isInDoubt) this.#context.onDoubt(this);
   }
 }

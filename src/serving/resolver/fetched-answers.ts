@@ -1,10 +1,10 @@
 /** Answers that are fetched first: forward the question, store the answer, and give a stored answer where none comes in time. */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isPositive } from '../../protocol/wire/response.ts';
+import { isAboutName, isPositive } from '../../protocol/wire/response.ts';
 import { JUST_NOW } from '../../protocol/wire/response-patch.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { EXTENDED_ERROR, isAboutName, RCODE, TYPE } from '../../protocol/words/codes.ts';
+import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
 import type { Origin } from '../counters.ts';
 import type { ForwardFailureReason } from '../forwarder/question.ts';
@@ -85,8 +85,8 @@ export class FetchedAnswers {
       cache.noteFailure(query, nowMs);
       return failed(EXTENDED_ERROR.NETWORK_ERROR);
     }
-    // REFUSED and the like are about the upstream, not about the name, and musl ignores them for 5 s
-    if (!isAboutName(fetched.index.rcode)) {
+    // REFUSED, a referral and the like are about the upstream, not about the name, and musl ignores them for 5 s
+    if (!isAboutName(fetched.index)) {
       const { extendedError } = fetched.index;
       cache.noteFailure(query, nowMs, extendedError);
       return failed(extendedError ?? this.#reasonOf(query, route));

@@ -17,7 +17,8 @@ import { MadeUpTransport, transportsOf } from './made-up-transport.ts';
 export type Doing =
   | {
       readonly afterMs: number;
-      readonly says: 'answer' | 'truncated' | number;
+      /** `referral`: it does not recurse, and names the servers of the root. */
+      readonly says: 'answer' | 'truncated' | 'referral' | number;
       readonly withEdns?: boolean;
       readonly withAuthority?: boolean;
       /** RFC 8914. */
@@ -140,6 +141,8 @@ function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, nowMs: number
   }
 }
 
+const FLAGS = { answer: 0x8180, truncated: 0x8380, referral: 0x8100 };
+
 function replyTo(
   exchange: Exchange,
   { says, withEdns, withAuthority, extendedError }: Extract<Doing, { says: unknown }>,
@@ -148,15 +151,22 @@ function replyTo(
     says === 'answer'
       ? [Buffer.concat([Buffer.of(0xc0, 0x0c), rawRecord('.', 'A', 60, [10, 0, 0, 1]).subarray(1)])]
       : [];
+  const authority = says === 'referral' ? [rawRecord('.', 'NS', 60, [1, 97, 0])] : [];
   const option = extendedError === undefined ? [] : [0, 15, 0, 2, 0, extendedError];
   const opt =
     withEdns || option.length > 0
       ? [Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, option.length, ...option])]
       : [];
-  const octets = Buffer.concat([exchange.message.subarray(0, exchange.questionEnd), ...answers, ...opt]);
-  const flags = says === 'truncated' ? 0x8380 : says === 'answer' ? 0x8180 : 0x8180 | says;
+  const octets = Buffer.concat([
+    exchange.message.subarray(0, exchange.questionEnd),
+    ...answers,
+    ...authority,
+    ...opt,
+  ]);
+  const flags = typeof says === 'number' ? 0x8180 | says : FLAGS[says];
   octets.writeUInt16BE(withAuthority ? flags | FLAG.AA : flags, 2);
   octets.writeUInt16BE(answers.length, 6);
+  octets.writeUInt16BE(authority.length, 8);
   octets.writeUInt16BE(opt.length, 10);
   return octets;
 }
