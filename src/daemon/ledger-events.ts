@@ -3,7 +3,7 @@
 import type { LinkTransition } from '../link/link-monitor.ts';
 import type { LastingChange } from '../link/link-state.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
-import { REASON_TEXT } from '../refresh/proof-report.ts';
+import { REASON_TEXT } from '../refresh/cluster-warnings.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';

@@ -11,10 +11,9 @@ import type { Clock } from '../runtime/clock.ts';
 import type { AwsIdentities, AwsServices } from './aws/clients.ts';
 import type { AwsPlace } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
-import type { SharedFiles } from './aws/shared-files.ts';
 import { headWithDate } from './head.ts';
 import { certificateEnd } from './kubernetes/identity.ts';
-import { type LocalFiles, whyUnread } from './local-files.ts';
+import { type LocalFiles, type SharedFiles, whyUnread } from './local-files.ts';
 import type { Outbound } from './outbound.ts';
 import type { PollRequest } from './poll.ts';
 

@@ -9,22 +9,21 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
-import type { Observation } from '../records/observation.ts';
+import { failed, type Observation } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { openOwnMemory } from '../runtime/memory.ts';
 import { yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import type { AwsClientsOptions } from './aws/clients.ts';
+import type { HandedCredentials, KeptCredentials } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
-import type { HandedCredentials, KeptCredentials } from './aws/handed-credentials.ts';
 import type { AwsInspection, Endings, InspectionRequest } from './endings.ts';
 import type { ProofOutcome, ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
-import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
+import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, OutpostRequest, OutpostView, PollDeps, PollFunction, PollRequest } from './poll.ts';
-import { failed } from './source-error.ts';
 
 /** The data with which the thread starts. */
 export interface ThreadData {
@@ -179,11 +178,10 @@ async function load(
   log: Log,
   options: Pick<AwsClientsOptions, 'handed' | 'keep' | 'onLoaded'>,
 ): Promise<Omit<Calls, 'poll'> & { readonly poll: PollHere }> {
-  const [{ Endings }, { createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { Prover }] =
+  const [{ Endings }, { createAwsServices }, { headOf }, { LocalFiles, SharedFiles }, { Prover }] =
     await Promise.all([
       import('./endings.ts'),
       import('./aws/clients.ts'),
-      import('./aws/shared-files.ts'),
       import('./head.ts'),
       import('./local-files.ts'),
       import('./handshake.ts'),
@@ -207,7 +205,7 @@ async function load(
     head: (request, signal) => headOf(request, { outbound, shared }, signal),
     prove: (request, signal) => prover.prove(request, signal),
     outpost: async (request, signal) => {
-      const { askOutpost } = await import('./aws/outpost.ts');
+      const { askOutpost } = await import('./aws/cluster.ts');
       return askOutpost(request, { aws, clock: systemClock }, signal);
     },
     aws: async (place, signal) => {
@@ -216,7 +214,7 @@ async function load(
       return inspectAws(place, { aws, shared, files, outbound, wallMs }, signal);
     },
     kubeconfig: async (request, signal) => {
-      const { inspectKubeconfig } = await import('./kubernetes/kubeconfig.ts');
+      const { inspectKubeconfig } = await import('./kubernetes/kubernetes.ts');
       return inspectKubeconfig(request, files, signal);
     },
   };

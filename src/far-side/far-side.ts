@@ -15,22 +15,27 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
-import type { Observation, SourceContext } from '../records/observation.ts';
+import {
+  cannotAsk,
+  failed,
+  type Observation,
+  type SourceContext,
+  SourceError,
+} from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { smallNurseries } from '../runtime/memory.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { KeptCredentials } from './aws/handed-credentials.ts';
+import type { KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection, InspectionRequest } from './endings.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { ProofOutcome, ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
-import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
+import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, OutpostRequest, OutpostView, PollSettings } from './poll.ts';
-import { cannotAsk, failed, SourceError } from './source-error.ts';
 
 /** Polls one source once. Never rejects, and settles when its signal is aborted. `onUrl` hears which URL of AWS is asked. */
 export type Poll = (

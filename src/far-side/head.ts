@@ -6,11 +6,11 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIPv6, type LookupFunction } from 'node:net';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
+import { untilAborted } from '../runtime/timers.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
-import type { SharedFiles } from './aws/shared-files.ts';
+import type { SharedFiles } from './local-files.ts';
 import { hostOf, type Outbound, proxyFor } from './outbound.ts';
 import { agentsFor, markedBy } from './outbound-agents.ts';
-import { untilAborted } from './source-error.ts';
 
 export interface HeadRequest {
   /** A URL with the scheme http or https. */

@@ -9,9 +9,9 @@ import { pipeline, Readable, Transform } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../log/log.ts';
+import { SourceError } from '../records/observation.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import { type Outbound, proxyFor, shownProxy } from './outbound.ts';
-import { SourceError } from './source-error.ts';
 
 export interface AgentOptions {
   readonly proxy?: string | undefined;

@@ -2,14 +2,19 @@
  * Holds the parts that all polls over HTTPS share: their input, and the loop that reads a listing to its end. Beside them the
  * question to AWS about an Outpost: plain data that crosses into the thread, too.
  */
-import type { FailureReason, Observation, SourceContext } from '../records/observation.ts';
+import {
+  answeredBut,
+  type FailureReason,
+  type Observation,
+  type SourceContext,
+  SourceError,
+} from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AwsServices } from './aws/clients.ts';
 import type { AwsPlace } from './aws/credentials.ts';
 import type { KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
-import { answeredBut, SourceError } from './source-error.ts';
 
 /** Sources that speak HTTPS. The source `dns` is absent, because the forwarder asks the upstreams for it. */
 export type FarSource = Exclude<SourceName, 'dns'>;

@@ -1,5 +1,5 @@
 /**
- * The contract of a source: what it is given, and what it reports.
+ * The contract of a source: what it is given, what it reports, and the error that ends a poll without a result.
  *
  * A source polls one thing outside, such as a DNS name or a listing of network interfaces, and reports it as one value. It
  * refuses to know what was seen before, what the other sources report, how old anything is, and what will be served:
@@ -80,14 +80,46 @@ export interface DetailsObservation extends Observed {
   readonly details: ClusterDetails;
 }
 
-export interface FailedObservation extends Observed {
-  readonly kind: 'failed';
-  readonly source: SourceName;
+/** Why a poll failed, before it is known which source reports it. */
+export interface SourceFailure {
   readonly reason: FailureReason;
   /** Any answer from AWS, an error included, proves that the link works. False for a source on the site. */
   readonly reachedFarSide: boolean;
   /** Text for the log and for a person: lower case, the action that failed, the bad value quoted, no secrets. */
   readonly detail: string;
+}
+
+export interface FailedObservation extends Observed, SourceFailure {
+  readonly kind: 'failed';
+  readonly source: SourceName;
+}
+
+export function failed(source: SourceName, failure: SourceFailure): FailedObservation {
+  const { reason, reachedFarSide, detail } = failure;
+  return { kind: 'failed', source, reason, reachedFarSide, detail };
+}
+
+/** The one error of those who ask for a source. It ends a poll, and leaves the poll only as a failed observation. */
+export class SourceError extends Error {
+  override readonly name = 'SourceError';
+  readonly code: FailureReason;
+  readonly reachedFarSide: boolean;
+
+  constructor(failure: SourceFailure) {
+    super(failure.detail);
+    this.code = failure.reason;
+    this.reachedFarSide = failure.reachedFarSide;
+  }
+}
+
+/** A failure after AWS has answered: the answer itself is of no use. */
+export function answeredBut(reason: FailureReason, detail: string): SourceError {
+  return new SourceError({ reason, reachedFarSide: true, detail });
+}
+
+/** A poll that could not even be started. */
+export function cannotAsk(detail: string): SourceError {
+  return new SourceError({ reason: 'internal', reachedFarSide: false, detail });
 }
 
 /** A thing outside that can be polled. It knows nothing about any cluster. */

@@ -15,7 +15,6 @@ import {
   otherEndpointOf,
   type Pin,
 } from '../records/endpoint-record.ts';
-import type { Observation } from '../records/observation.ts';
 import {
   askedRegion,
   isAddressSource,
@@ -29,24 +28,28 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { AGE_WARNINGS_MS, type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
+import { type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
-import {
-  type CredentialState,
-  initialCredentialState,
-  nextCredentialState,
-  retainSources,
-} from './credential-state.ts';
-import { ForewarningLog, type Forewarnings, forewarningsOf } from './forewarnings.ts';
+import { AGE_WARNINGS_MS, clusterWarnings } from './cluster-warnings.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reconcile/plan.ts';
 import { type Standing, withProofs } from './reconcile/prove.ts';
-import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
-import { contextFor, evidenceOf, mayPoll, type PollResult, SourcePoller } from './source-poller.ts';
+import { contextFor, evidenceOf, mayPoll } from './source-builder.ts';
+import {
+  type CredentialState,
+  ForewarningLog,
+  type Forewarnings,
+  forewarningsOf,
+  initialCredentialState,
+  nextCredentialState,
+  RecreationSigns,
+  retainSources,
+} from './source-conditions.ts';
+import { nextDelayMs, type PollResult, SourcePoller } from './source-poller.ts';
 
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;
@@ -200,7 +203,7 @@ export class ClusterRefresher {
 
   /** @param stateAheadMs how far the file of the record is ahead of the wall clock */
   snapshot(stateAheadMs = 0): ClusterSnapshot {
-    return composeSnapshot({
+    const parts = {
       record: this.#record,
       settings: this.#settings,
       pollers: [...this.#pollers.values()],
@@ -211,7 +214,9 @@ export class ClusterRefresher {
       nowMs: this.#now(),
       wallMs: this.#options.clock.wallMs(),
       forewarnings: this.#forewarned(),
-    });
+    };
+    const snapshot = composeSnapshot(parts);
+    return { ...snapshot, warnings: clusterWarnings(parts, snapshot.pin) };
   }
 
   #forewarned(): Forewarnings {
@@ -406,72 +411,4 @@ export class ClusterRefresher {
       for (const { name } of this.#addressPollers()) this.#poll(name);
     });
   }
-}
-
-const FIRST_SPACING_MS = 5_000;
-/** The spacing doubles up to this; it takes some 20 minutes to create a cluster. */
-const MAX_SPACING_MS = 300_000;
-/** A sign that was seen before counts as new when EKS has not been asked for this long. */
-const FORGET_MS = 3_600_000;
-/** Bounds how often EKS is asked about a listing that differs in every answer. */
-const MAX_SEEN = 16;
-
-/**
- * Watches for signs that the cluster was deleted and created again under its name. The signs: the endpoint's name no longer
- * exists, or the cluster has different interfaces. The refresher then asks EKS at once instead of an hour later. While EKS says nothing new, the
- * refresher asks less often, because a name may be absent for weeks.
- */
-class RecreationSigns {
-  /** The current sign of each source. */
-  readonly #signs = new Map<SourceName, string>();
-  /** Signs that EKS was asked about: a source that alternates between two answers shows nothing new. */
-  readonly #seen = new Set<string>();
-  #askedAtMs = Number.NEGATIVE_INFINITY;
-  #spacingMs = FIRST_SPACING_MS;
-
-  /** Takes in an observation and says whether to ask EKS now. `eks` is the poller that asks it, if the cluster has one. */
-  shouldAskEks(
-    observation: Observation,
-    record: EndpointRecord,
-    eks: SourcePoller | undefined,
-    nowMs: number,
-  ): boolean {
-    this.#note(observation, record, nowMs);
-    if (this.#signs.size === 0 || eks === undefined || eks.isRunning) return false;
-    // a later call would meet the same policy, which forbids the call
-    if (eks.latest === 'failed' && eks.lastFailure?.reason === 'denied') return false;
-    if (nowMs - Math.max(this.#askedAtMs, eks.startedAtMs) < this.#spacingMs) return false;
-    this.#askedAtMs = nowMs;
-    this.#spacingMs = Math.min(MAX_SPACING_MS, this.#spacingMs * 2);
-    return true;
-  }
-
-  #note(observation: Observation, record: EndpointRecord, nowMs: number): void {
-    const { source } = observation;
-    const { speaksOf, crossesLink } = traitsOf(source);
-    if (speaksOf === 'cluster' || !crossesLink) return;
-    const sign = signIn(observation, record);
-    if (sign === this.#signs.get(source)) return;
-    if (sign === undefined) {
-      this.#signs.delete(source);
-      return;
-    }
-    this.#signs.set(source, sign);
-    if (nowMs - this.#askedAtMs >= FORGET_MS) this.#seen.clear();
-    const key = `${source} ${sign}`;
-    if (this.#seen.has(key) || this.#seen.size >= MAX_SEEN) return;
-    this.#seen.add(key);
-    this.#spacingMs = FIRST_SPACING_MS;
-  }
-}
-
-function signIn(observation: Observation, record: EndpointRecord): string | undefined {
-  const failure = observation.kind === 'failed' ? observation.reason : undefined;
-  if (isNameSource(observation.source)) return failure === 'not-found' ? failure : undefined;
-  const served = addressesOf(record);
-  if (served.length === 0) return undefined;
-  if (failure === 'empty' && record.confirmedAtMs[observation.source] !== undefined) return failure;
-  if (observation.kind !== 'addresses') return undefined;
-  const { addresses } = observation;
-  return addresses.some((address) => served.includes(address)) ? undefined : addresses.toSorted().join();
 }

@@ -1,7 +1,6 @@
-/** Describes one cluster for a person, as plain data for the status: ages instead of times, and warnings. Pure. */
+/** Describes one cluster for a person, as plain data for the status: ages instead of times. Pure. */
 import {
   type EndpointRecord,
-  type HeldChange,
   lastConfirmedAtMs,
   otherEndpointOf,
   type ProofReason,
@@ -10,15 +9,17 @@ import {
   servedIn,
 } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
-import { isAddressSource, type SourceName, traitsOf } from '../records/sources.ts';
-import { ageText } from '../report/report.ts';
+import { type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
-import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
-import { type Forewarnings, forewarningTexts, type SilentSource } from './forewarnings.ts';
-import { proofWarnings } from './proof-report.ts';
-import { CAUSE_TEXT, type Comparison, type Disagreement, type LikelyCause } from './reconcile/compare.ts';
-import { hasSameAddresses, type Refusal, refusalsBy } from './reconcile/guard.ts';
+import type { Comparison, Disagreement, LikelyCause } from './reconcile/compare.ts';
+import { type Refusal, refusalsBy } from './reconcile/guard.ts';
 import { ageMs } from './reconcile/timeline.ts';
+import type {
+  CredentialCondition,
+  CredentialState,
+  Forewarnings,
+  SilentSource,
+} from './source-conditions.ts';
 import type { LastFailure, SourcePoller, SourceStats } from './source-poller.ts';
 
 export interface ClusterSnapshot {
@@ -138,12 +139,12 @@ export interface SnapshotParts {
   readonly forewarnings: Forewarnings;
 }
 
-export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
+/** The warnings come from cluster-warnings.ts. */
+export function composeSnapshot(parts: SnapshotParts): Omit<ClusterSnapshot, 'warnings'> {
   const { record, pollers, comparison, refused, nowMs, wallMs, forewarnings } = parts;
   const { cluster, region, endpoint, basis, ttlSeconds, lastRefreshFailed } = record;
   const { changedAtMs, held, details, formerEndpoints } = record;
   const { served, withheld } = servedIn(record);
-  const pin = pinSnapshot(parts);
   return {
     cluster,
     region,
@@ -159,7 +160,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     confirmedAgoMs: ago(lastConfirmedAtMs(record), nowMs),
     sources: pollers.map((poller) => sourceSnapshot(poller, record, nowMs)),
     held: held && { addresses: held.addresses, reason: held.reason, heldForMs: ageMs(held.sinceMs, nowMs) },
-    pin,
+    pin: pinSnapshot(parts),
     disagreement: comparison?.disagreement,
     likelyCause: comparison?.likelyCause,
     refused,
@@ -167,7 +168,6 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     endings: forewarnings.endings.map((ending) => ({ ...ending, leftMs: ending.endsAtMs - wallMs })),
     silent: forewarnings.silent,
     details: details && { ...details, learnedAgoMs: ageMs(details.learnedAtMs, nowMs) },
-    warnings: composeWarnings(parts, pin),
   };
 }
 
@@ -240,142 +240,6 @@ function sourceSnapshot(poller: SourcePoller, record: EndpointRecord, nowMs: num
   };
 }
 
-function ago(ms: number | undefined, nowMs: number): number | undefined {
+export function ago(ms: number | undefined, nowMs: number): number | undefined {
   return ms === undefined ? undefined : ageMs(ms, nowMs);
-}
-
-const DAY_MS = 86_400_000;
-/** Endpoint names never expire. An operator hears of their age after 7 and 30 days. */
-export const AGE_WARNINGS_MS = [7 * DAY_MS, 30 * DAY_MS] as const;
-
-const DOUBTFUL =
-  'no interface has the exact description of the cluster: interfaces of its VPC and subnets whose description contains its text are used, which is doubtful; compare them in EC2';
-
-function composeWarnings(parts: SnapshotParts, pin: PinSnapshot | undefined): readonly string[] {
-  const { record, pollers, comparison, refused, nowMs } = parts;
-  const { endpoint, addresses, held } = record;
-  const warnings: string[] = [];
-  if (endpoint === undefined) {
-    warnings.push('the endpoint name is unknown: neither configured nor learned from DescribeCluster');
-  } else if (addresses.length === 0) warnings.push('no address was ever learned for the endpoint');
-  warnings.push(...nameWarnings(record));
-  if (pollers.some(({ view }) => view?.isDoubtful)) warnings.push(DOUBTFUL);
-  warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
-  warnings.push(...forewarningTexts(parts.forewarnings, parts.wallMs));
-  if (pin !== undefined) warnings.push(...pinWarnings(pin, comparison));
-  else if (held !== undefined) warnings.push(heldWarning(held));
-  for (const { address, lackedSinceMs } of addresses) {
-    if (lackedSinceMs === undefined) continue;
-    const since = ageText(ageMs(lackedSinceMs, nowMs) / 1000);
-    warnings.push(
-      `EC2 has not listed ${address} for ${since}: it stays until the listing has lacked it for an hour and the name has dropped it too`,
-    );
-  }
-  warnings.push(...proofWarnings(record));
-  for (const { address, reason } of refused) {
-    warnings.push(`a source lists ${address}, which is refused: ${reason}`);
-  }
-  // when every source fails, the refresh compares nothing, and the cause from an earlier comparison would mislead
-  if (!record.lastRefreshFailed) warnings.push(...loopWarnings(parts), ...disagreementWarnings(comparison));
-  return warnings;
-}
-
-function nameWarnings(record: EndpointRecord): readonly string[] {
-  const { endpoint, formerEndpoints } = record;
-  const described = otherEndpointOf(record);
-  const warnings: string[] = [];
-  if (described !== undefined) {
-    warnings.push(
-      `the endpoint is configured as ${endpoint}, while AWS says ${described}: both are answered; correct it in clusters[].endpoint, or remove it`,
-    );
-  }
-  if (formerEndpoints !== undefined) {
-    const names = formerEndpoints.join(', ');
-    warnings.push(`the endpoint was named ${names} before, which is answered with the same addresses`);
-  }
-  return warnings;
-}
-
-function ageWarnings({ record, pollers, nowMs, stateAheadMs }: SnapshotParts): readonly string[] {
-  const age = ago(lastConfirmedAtMs(record), nowMs);
-  const ahead =
-    stateAheadMs > 0
-      ? [`the state is ${ageText(stateAheadMs / 1000)} ahead of this clock: ages count from the start`]
-      : [];
-  if (record.lastRefreshFailed) {
-    const since =
-      age === undefined
-        ? 'no source has ever confirmed anything'
-        : `no source has confirmed anything for ${ageText(age / 1000)}`;
-    const first = pollers.find(({ name, latest }) => isAddressSource(name) && latest === 'failed');
-    return [first?.lastFailure === undefined ? since : `${since}: ${first.lastFailure.detail}`, ...ahead];
-  }
-  const passedMs = AGE_WARNINGS_MS.findLast((limitMs) => (age ?? 0) > limitMs);
-  if (passedMs === undefined) return ahead;
-  return [`no source has confirmed the addresses for ${ageText(passedMs / 1000)}`, ...ahead];
-}
-
-function credentialWarnings({ credentials, nowMs }: SnapshotParts): readonly string[] {
-  if (!isInTrouble(credentials)) return [];
-  const { condition, detail, sinceMs } = credentials;
-  return [
-    `the credentials for aws are ${condition}, for ${ageText(ageMs(sinceMs, nowMs) / 1000)}: ${detail}`,
-  ];
-}
-
-function heldWarning({ addresses, reason, awaits }: HeldChange): string {
-  const change = addresses.join(', ');
-  if (awaits === undefined) return `a change to ${change} is held back until it is repeated: ${reason}`;
-  return `a change to ${change}, which names alone give, is held back until an interface source answers the same, the addresses are pinned, or that source is removed from the sources of the cluster: ${reason}`;
-}
-
-/** A source whose upstream asks us gets our own answer, which agrees with everything: only its failure shows the loop. */
-function loopWarnings({ pollers }: SnapshotParts): readonly string[] {
-  return pollers.flatMap(({ latest, lastFailure }) =>
-    latest === 'failed' && lastFailure?.reason === 'looping' ? [lastFailure.detail] : [],
-  );
-}
-
-function disagreementWarnings(comparison: Comparison | undefined): readonly string[] {
-  const { likelyCause, disagreement } = comparison ?? {};
-  if (likelyCause !== undefined) return [CAUSE_TEXT[likelyCause]];
-  if (disagreement === undefined) return [];
-  const { onlyByName, onlyByInterfaces } = disagreement;
-  return [
-    `the sources disagree: only by name ${list(onlyByName)}, only by interfaces ${list(onlyByInterfaces)}`,
-  ];
-}
-
-function pinWarnings(pin: PinSnapshot, comparison: Comparison | undefined): readonly string[] {
-  const { addresses, refused, overruled } = pin;
-  const effective = addresses.filter((address) => !refused.includes(address));
-  const pinned = `${pinText(pin)} the addresses to ${addresses.join(', ')}${pinEndText(pin)}`;
-  const doubt =
-    comparison === undefined || hasSameAddresses(comparison.candidate, addresses)
-      ? ''
-      : `, while the sources say ${list(comparison.candidate)}`;
-  const without = effective.length === 0 ? 'the pin has no effect' : 'these are not served';
-  return [
-    `${pinned}${doubt}`,
-    ...(refused.length === 0
-      ? []
-      : [`allowedAddresses refuses ${refused.join(', ')} of the pin: ${without}; add the network, or unpin`]),
-    ...(overruled === undefined
-      ? []
-      : [
-          `the configuration pins the addresses, and that pin wins over the pin of ${overruled.by} to ${overruled.addresses.join(', ')}`,
-        ]),
-  ];
-}
-
-function pinText({ origin, by }: PinSnapshot): string {
-  return origin === 'command' ? `${by} has pinned` : 'the operator has pinned';
-}
-
-function pinEndText({ why, endsInMs }: PinSnapshot): string {
-  return endsInMs === undefined ? '' : ` for ${ageText(endsInMs / 1000)} more ("${why}")`;
-}
-
-function list(addresses: readonly string[]): string {
-  return addresses.length === 0 ? 'none' : addresses.join(', ');
 }

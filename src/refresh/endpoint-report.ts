@@ -12,6 +12,7 @@ import {
   type Toned,
   toned,
 } from '../report/report.ts';
+import { proofText } from './cluster-warnings.ts';
 import type {
   AddressStatus,
   EndpointStatus,
@@ -19,7 +20,6 @@ import type {
   PinStatus,
   SourceStatus,
 } from './endpoint-status.ts';
-import { proofText } from './proof-report.ts';
 
 const { gauge, counter } = metricsOf<EndpointsStatus>();
 

@@ -101,7 +101,7 @@ export interface PinStatus {
 }
 
 /** The counts of a poller pass as they are: a new count is raised in source-poller.ts, and named in endpoint-report.ts. */
-export interface SourceStatus extends Omit<SourceStats, 'refreshes' | 'durationMsSum' | 'lastDurationMs'> {
+export interface SourceStatus extends Omit<SourceStats, 'refreshes' | 'durationMsSum'> {
   readonly source: string;
   readonly latest: SourceSnapshot['latest'];
   /** The time since the source last confirmed its listing; a confirmation before a restart counts too. */
@@ -213,7 +213,7 @@ export function pinStatus(
 }
 
 function sourceStatus({ lastFailure, stats, ...source }: SourceSnapshot): SourceStatus {
-  const { durationMsSum, lastDurationMs: _, ...counts } = stats;
+  const { durationMsSum, ...counts } = stats;
   return {
     source: source.source,
     latest: source.latest,

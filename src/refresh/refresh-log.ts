@@ -3,12 +3,12 @@ import type { Log, Message } from '../log/log.ts';
 import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
 import type { FailureReason, Observation } from '../records/observation.ts';
 import { isListing, type SourceName } from '../records/sources.ts';
-import { type CredentialState, isInTrouble } from './credential-state.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
+import { type CredentialState, isInTrouble } from './source-conditions.ts';
 import type { PollResult } from './source-poller.ts';
 
 export class RefreshLog {

@@ -10,23 +10,27 @@
 import type { Poll } from '../far-side/far-side.ts';
 import type { FarSource, PollSettings } from '../far-side/poll.ts';
 import type { ServicePlace } from '../far-side/sign-of-life.ts';
-import {
-  cannotAsk,
-  failed,
-  SourceError,
-  type SourceFailure,
-  untilAborted,
-} from '../far-side/source-error.ts';
+import type { Evidence } from '../link/link-state.ts';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../protocol/words/codes.ts';
-import type {
-  AddressObservation,
-  Observation,
-  ResolvedName,
-  Source,
-  UpstreamView,
+import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
+import type { SourceContext } from '../records/observation.ts';
+import {
+  type AddressObservation,
+  cannotAsk,
+  failed,
+  type Observation,
+  type ResolvedName,
+  type Source,
+  SourceError,
+  type SourceFailure,
+  type UpstreamView,
 } from '../records/observation.ts';
-import { type SourceName, traitsOf } from '../records/sources.ts';
+import { askedRegion, type SourceName, traitsOf } from '../records/sources.ts';
+import { untilAborted } from '../runtime/timers.ts';
+import type { ClusterSettings } from './cluster-settings.ts';
+import { addressesOf } from './reconcile/changes.ts';
+import type { PollResult } from './source-poller.ts';
 
 export interface SourceSettings extends PollSettings {
   /** The sources to be polled for one cluster; those that ask AWS need its Region. */
@@ -202,4 +206,53 @@ const LOOPING =
 
 function failure(reason: SourceFailure['reason'], name: string, detail: string): SourceFailure {
   return { reason, reachedFarSide: false, detail: `resolving "${name}" failed: ${detail}` };
+}
+
+// What a source is asked about its cluster, and what its answer says about the link.
+
+/** The input of a source about its cluster. The configuration wins over what DescribeCluster said. */
+export function contextFor(record: EndpointRecord, { name, region, vpcId }: ClusterSettings): SourceContext {
+  const { endpoint, details } = record;
+  return {
+    cluster: name,
+    region,
+    endpoint,
+    isEndpointOfEks: endpoint !== undefined && endpoint === details?.endpoint,
+    describedEndpoint: otherEndpointOf(record),
+    vpcId: vpcId ?? details?.vpcId,
+    subnetIds: details?.subnetIds ?? [],
+    generation: details?.generation,
+    knownAddresses: addressesOf(record),
+    certificateAuthority: details?.certificateAuthority,
+  };
+}
+
+/** Whether the record has what the source asks for. A source that lacks it waits; that is no failure. */
+export function mayPoll(name: SourceName, { endpoint, addresses }: EndpointRecord): boolean {
+  const { asksFor } = traitsOf(name);
+  if (asksFor === 'cluster') return true;
+  return endpoint !== undefined && (asksFor === 'name' || addresses.length > 0);
+}
+
+/**
+ * The evidence of a result about the link to AWS. Every answer of AWS proves the link; only silence speaks against it. An
+ * answer of a proxy or portal in place of AWS is named, and proves nothing.
+ *
+ * @returns undefined when the result says nothing about the link
+ */
+export function evidenceOf(result: PollResult, region: string | undefined): Evidence | undefined {
+  const { observation, isUnsettled, isLate, startedMs } = result;
+  const key = askedRegion(observation.source, region);
+  if (key === undefined) return undefined;
+  const evidence = (proves: Evidence['proves'], reason: string): Evidence => {
+    return { side: 'aws', key, proves, reason, startedAtMs: startedMs };
+  };
+  if (observation.kind !== 'failed') return evidence('reachable', 'answered');
+  const { reason, reachedFarSide } = observation;
+  if (reachedFarSide) return evidence('reachable', reason);
+  if (isLate) return evidence('reachable', 'answered late');
+  // a hanging credential provider ends like this as well, and bad credentials must never look like a cut
+  if (isUnsettled) return undefined;
+  if (reason === 'proxy' || reason === 'untrusted-certificate') return evidence('nothing', reason);
+  return reason === 'timeout' || reason === 'network' ? evidence('unreachable', reason) : undefined;
 }

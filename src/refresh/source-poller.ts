@@ -1,26 +1,20 @@
 /**
  * Polls one source of one cluster: keeps its schedule, last answer and statistics, and runs at most one poll at a time. A poll has
- * a deadline, and its result says something about the link. What will be served, this file refuses to know.
+ * a deadline. What will be served, this file refuses to know.
  */
 
-import type { Evidence } from '../link/link-state.ts';
-import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
 import type { Ending, FailureReason, Observation, Source, SourceContext } from '../records/observation.ts';
-import { askedRegion, isNameSource, type SourceName, traitsOf } from '../records/sources.ts';
+import { isNameSource, type SourceName } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { ClusterSettings } from './cluster-settings.ts';
-import { addressesOf } from './reconcile/changes.ts';
 import type { AddressView } from './reconcile/compare.ts';
-import type { Progress } from './reconcile/schedule.ts';
 
 /** Counted from the start of the process; times are monotonic. */
 export interface SourceStats {
   readonly refreshes: Readonly<Partial<Record<'succeeded' | FailureReason, number>>>;
   readonly durationMsSum: number;
-  readonly lastDurationMs: number | undefined;
   /** Polls that settled after their deadline, or after a newer poll had replaced them; their answers were ignored. */
   readonly lateResults: number;
   /** The number of polls that the poller gave up and that have not settled since. */
@@ -62,20 +56,16 @@ export class SourcePoller {
   /** The last success, or when the poller began to ask. */
   heardAtMs: number;
 
-  readonly #options: Omit<PollOptions, 'source' | 'context'>;
+  readonly #options: PollOptions;
   readonly #onSettled: (poller: SourcePoller, result: PollResult) => void;
-  readonly #refreshes = new Map<'succeeded' | FailureReason, number>();
-  #durationMsSum = 0;
-  #lastDurationMs: number | undefined;
-  #lateResults = 0;
-  #unsettled = 0;
+  #stats: SourceStats = { refreshes: {}, durationMsSum: 0, lateResults: 0, unsettled: 0 };
   #timer: Disposable | undefined;
   #running: Running | undefined;
 
   /** `before` is the poller of the same source from before a reload: its answers and statistics go on. */
   constructor(
     source: Source,
-    options: Omit<PollOptions, 'source' | 'context'>,
+    options: PollOptions,
     onSettled: (poller: SourcePoller, result: PollResult) => void,
     before?: SourcePoller,
   ) {
@@ -88,10 +78,7 @@ export class SourcePoller {
     this.view = before.view;
     this.lastFailure = before.lastFailure;
     this.endings = before.endings;
-    this.#durationMsSum = before.#durationMsSum;
-    this.#lastDurationMs = before.#lastDurationMs;
-    this.#lateResults = before.#lateResults;
-    this.#refreshes = new Map(before.#refreshes);
+    this.#stats = { ...before.#stats, unsettled: 0 };
   }
 
   get name(): SourceName {
@@ -125,17 +112,11 @@ export class SourcePoller {
 
   progress(): Progress {
     const { consecutiveFailures, lastFailure } = this;
-    return { consecutiveFailures, lastFailure: lastFailure?.reason, unsettled: this.#unsettled };
+    return { consecutiveFailures, lastFailure: lastFailure?.reason, unsettled: this.#stats.unsettled };
   }
 
   stats(): SourceStats {
-    return {
-      refreshes: Object.fromEntries(this.#refreshes),
-      durationMsSum: this.#durationMsSum,
-      lastDurationMs: this.#lastDurationMs,
-      lateResults: this.#lateResults,
-      unsettled: this.#unsettled,
-    };
+    return this.#stats;
   }
 
   /** Forgets its answers, because the question has changed. */
@@ -159,7 +140,7 @@ export class SourcePoller {
     const running = this.#running;
     if (running === undefined) return;
     this.#running = undefined;
-    this.#unsettled++;
+    this.#count({ unsettled: 1 });
     running.poll.abandon();
     running.done.resolve();
   }
@@ -172,21 +153,26 @@ export class SourcePoller {
 
   #start(context: SourceContext): Poll {
     this.#unschedule();
-    return startPoll(
-      { ...this.#options, source: this.source, context },
-      {
-        ended: (result) => this.#ended(result),
-        settledLate: () => {
-          this.#lateResults++;
-          this.#unsettled = Math.max(0, this.#unsettled - 1);
-        },
-      },
-    );
+    return startPoll(this.source, context, this.#options, {
+      ended: (result) => this.#ended(result),
+      settledLate: () => this.#count({ lateResults: 1, unsettled: -1 }),
+    });
+  }
+
+  #count({
+    lateResults = 0,
+    unsettled,
+  }: {
+    readonly lateResults?: number;
+    readonly unsettled: number;
+  }): void {
+    const { lateResults: late, unsettled: left } = this.#stats;
+    const counts = { lateResults: late + lateResults, unsettled: Math.max(0, left + unsettled) };
+    this.#stats = { ...this.#stats, ...counts };
   }
 
   #ended(result: PollResult): void {
-    if (result.isUnsettled) this.#unsettled++;
-    if (result.isLate) this.#lateResults++;
+    this.#count({ unsettled: Number(result.isUnsettled), lateResults: Number(result.isLate) });
     const running = this.#running;
     if (running?.isRestarting) {
       running.isRestarting = false;
@@ -206,11 +192,14 @@ export class SourcePoller {
     const atMs = this.#options.clock.monotonicMs();
     this.settledAtMs = atMs;
     this.startedAtMs = startedMs;
-    this.#durationMsSum += durationMs;
-    this.#lastDurationMs = durationMs;
     this.endings = observation.endings ?? this.endings;
     const outcome = observation.kind === 'failed' ? observation.reason : 'succeeded';
-    this.#refreshes.set(outcome, (this.#refreshes.get(outcome) ?? 0) + 1);
+    const { refreshes, durationMsSum } = this.#stats;
+    this.#stats = {
+      ...this.#stats,
+      refreshes: { ...refreshes, [outcome]: (refreshes[outcome] ?? 0) + 1 },
+      durationMsSum: durationMsSum + durationMs,
+    };
     if (observation.kind === 'failed') {
       this.latest = 'failed';
       this.consecutiveFailures++;
@@ -233,8 +222,6 @@ export class SourcePoller {
 // refuses to know what was seen before and what will be served.
 
 interface PollOptions {
-  readonly source: Source;
-  readonly context: SourceContext;
   readonly deadlineMs: number;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -274,8 +261,12 @@ interface Poll {
  */
 const GRACE_MS = 100;
 
-function startPoll(options: PollOptions, events: PollEvents): Poll {
-  const { source, context, clock, timers, deadlineMs, turnstile } = options;
+function startPoll(
+  source: Source,
+  context: SourceContext,
+  { clock, timers, deadlineMs, turnstile }: PollOptions,
+  events: PollEvents,
+): Poll {
   const startedMs = clock.monotonicMs();
   const controller = new AbortController();
   let phase: 'polling' | 'grace' | 'answered' | 'over' = 'polling';
@@ -352,49 +343,48 @@ function failure(
   return { kind: 'failed', source, reason, reachedFarSide, detail: `observe by "${source}": ${what}` };
 }
 
-/** The input of a source about its cluster. The configuration wins over what DescribeCluster said. */
-export function contextFor(record: EndpointRecord, { name, region, vpcId }: ClusterSettings): SourceContext {
-  const { endpoint, details } = record;
-  return {
-    cluster: name,
-    region,
-    endpoint,
-    isEndpointOfEks: endpoint !== undefined && endpoint === details?.endpoint,
-    describedEndpoint: otherEndpointOf(record),
-    vpcId: vpcId ?? details?.vpcId,
-    subnetIds: details?.subnetIds ?? [],
-    generation: details?.generation,
-    knownAddresses: addressesOf(record),
-    certificateAuthority: details?.certificateAuthority,
-  };
+// When to poll again: after an interval, or, after failures, after a backoff short enough for a returning link. Pure.
+
+export interface ScheduleSettings {
+  readonly intervalMs: number;
+  readonly jitterPercent: number;
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
 }
 
-/** Whether the record has what the source asks for. A source that lacks it waits; that is no failure. */
-export function mayPoll(name: SourceName, { endpoint, addresses }: EndpointRecord): boolean {
-  const { asksFor } = traitsOf(name);
-  if (asksFor === 'cluster') return true;
-  return endpoint !== undefined && (asksFor === 'name' || addresses.length > 0);
+/** How the polls of one source went. */
+export interface Progress {
+  /** The number of failures since the last success or kick. */
+  readonly consecutiveFailures: number;
+  readonly lastFailure?: FailureReason | undefined;
+  /** Polls that outlived their deadline and have not settled since. */
+  readonly unsettled: number;
 }
+
+/** More doublings than any bound allows, and far fewer than those at which powers of two lose precision. */
+const MAX_DOUBLINGS = 30;
+const UNSETTLED_TOLERATED = 2;
+const UNSETTLED_MAX_MS = 300_000;
+/** A person must fix the cause, so time does not help, and AWS records every attempt. */
+const LASTING: ReadonlySet<FailureReason | undefined> = new Set(['denied', 'not-found']);
 
 /**
- * The evidence of a result about the link to AWS. Every answer of AWS proves the link; only silence speaks against it. An
- * answer of a proxy or portal in place of AWS is named, and proves nothing.
- *
- * @returns undefined when the result says nothing about the link
+ * @param fraction random, from 0 up to 1: hosts that lost the link together must not poll together
+ * @returns ms to wait, never below 0
  */
-export function evidenceOf(result: PollResult, region: string | undefined): Evidence | undefined {
-  const { observation, isUnsettled, isLate, startedMs } = result;
-  const key = askedRegion(observation.source, region);
-  if (key === undefined) return undefined;
-  const evidence = (proves: Evidence['proves'], reason: string): Evidence => {
-    return { side: 'aws', key, proves, reason, startedAtMs: startedMs };
-  };
-  if (observation.kind !== 'failed') return evidence('reachable', 'answered');
-  const { reason, reachedFarSide } = observation;
-  if (reachedFarSide) return evidence('reachable', reason);
-  if (isLate) return evidence('reachable', 'answered late');
-  // a hanging credential provider ends like this as well, and bad credentials must never look like a cut
-  if (isUnsettled) return undefined;
-  if (reason === 'proxy' || reason === 'untrusted-certificate') return evidence('nothing', reason);
-  return reason === 'timeout' || reason === 'network' ? evidence('unreachable', reason) : undefined;
+export function nextDelayMs(progress: Progress, settings: ScheduleSettings, fraction: number): number {
+  const spread = 1 + (settings.jitterPercent / 100) * (2 * fraction - 1);
+  return Math.max(0, Math.round(baseDelayMs(progress, settings) * spread));
+}
+
+function baseDelayMs(progress: Progress, settings: ScheduleSettings): number {
+  const { consecutiveFailures: failures, lastFailure, unsettled } = progress;
+  const { intervalMs, retryMinMs, retryMaxMs } = settings;
+  if (failures === 0) return intervalMs;
+  const ceilingMs = LASTING.has(lastFailure) ? Math.max(retryMaxMs, intervalMs) : retryMaxMs;
+  const backoffMs = Math.min(ceilingMs, retryMinMs * 2 ** Math.min(failures - 1, MAX_DOUBLINGS));
+  if (unsettled <= UNSETTLED_TOLERATED) return backoffMs;
+  // a poll that never settles keeps a process or a socket (a hanging credential_process), so there must be few
+  const slowedMs = backoffMs * 2 ** Math.min(unsettled - UNSETTLED_TOLERATED, MAX_DOUBLINGS);
+  return Math.max(backoffMs, Math.min(slowedMs, UNSETTLED_MAX_MS));
 }

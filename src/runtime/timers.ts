@@ -98,6 +98,21 @@ export async function endsWithin(
   }
 }
 
+/**
+ * Waits for `work`, but no longer than `signal` allows. Rejects with the error of `late` as soon as the signal is aborted. The
+ * work may ignore the signal, as a hanging credentials provider does. A later result of the work is ignored.
+ */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal, late: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    function onAbort(): void {
+      reject(late());
+    }
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
 // Runs many deadlines under one timer: the timer waits for the nearest deadline, and then calls every deadline that
 // is due.
 

@@ -11,7 +11,7 @@ import { startSandbox } from '../../sandbox/sandbox.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { DaemonParts, NetworkParts } from '../../src/daemon/parts.ts';
 import { startDaemon } from '../../src/daemon.ts';
-import { failed } from '../../src/far-side/source-error.ts';
+import { failed } from '../../src/records/observation.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemPause } from '../../src/runtime/slices.ts';

@@ -9,7 +9,7 @@ export function sourceSnapshot(source: Partial<SourceSnapshot> = {}): SourceSnap
     latest: 'succeeded',
     isRunning: false,
     consecutiveFailures: 0,
-    stats: { refreshes: {}, durationMsSum: 0, lastDurationMs: undefined, lateResults: 0, unsettled: 0 },
+    stats: { refreshes: {}, durationMsSum: 0, lateResults: 0, unsettled: 0 },
     ...source,
   };
 }

@@ -1,7 +1,6 @@
 import t from 'tap';
 import { classifyAwsFailure, redacted } from '../../src/far-side/aws/failure.ts';
-import { answeredBut } from '../../src/far-side/source-error.ts';
-import type { FailureReason } from '../../src/records/observation.ts';
+import { answeredBut, type FailureReason } from '../../src/records/observation.ts';
 import { NOW_MS, serviceError } from './polling.ts';
 
 type Row = readonly [what: string, error: unknown, reason: FailureReason, reachedFarSide: boolean];

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { evidenceOf } from '../../src/refresh/source-poller.ts';
+import { evidenceOf } from '../../src/refresh/source-builder.ts';
 import { clientsFor, credentialFiles, sourcesAt, startRegion } from './region.ts';
 
 async function listening(t: Test, onConnection: Parameters<typeof createServer>[1]): Promise<string> {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { stringify } from 'yaml';
-import { readKubeconfig } from '../../src/far-side/kubernetes/kubeconfig-text.ts';
+import { readKubeconfig } from '../../src/far-side/kubernetes/kubeconfig.ts';
 import { addressesOfEndpoints, addressesOfSlices } from '../../src/far-side/kubernetes/kubernetes.ts';
-import { SourceError } from '../../src/far-side/source-error.ts';
+import { SourceError } from '../../src/records/observation.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 300);
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 0x7fff_ffff);

@@ -1,6 +1,6 @@
 /** What AWS says of an Outpost, through the real SDK client and a simulated Region. */
 import t from 'tap';
-import { askOutpost } from '../../src/far-side/aws/outpost.ts';
+import { askOutpost } from '../../src/far-side/aws/cluster.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { clientsFor, sourcesAt, startRegion } from './region.ts';
 

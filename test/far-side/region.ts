@@ -10,11 +10,10 @@ import {
   type AwsServices,
   createAwsServices,
 } from '../../src/far-side/aws/clients.ts';
-import { SharedFiles } from '../../src/far-side/aws/shared-files.ts';
 import type { Poll } from '../../src/far-side/far-side.ts';
 import { createPolls } from '../../src/far-side/far-side-thread.ts';
 import { type HeadOutcome, type HeadRequest, headOf } from '../../src/far-side/head.ts';
-import { LocalFiles } from '../../src/far-side/local-files.ts';
+import { LocalFiles, SharedFiles } from '../../src/far-side/local-files.ts';
 import type { Outbound } from '../../src/far-side/outbound.ts';
 import type { Resolve, SourceContext } from '../../src/records/observation.ts';
 import { createSources, type SourceSettings } from '../../src/refresh/source-builder.ts';

@@ -1,7 +1,7 @@
 /** What a poll says about the link, and about the credentials. */
 import t from 'tap';
 import type { Evidence } from '../../src/link/link-state.ts';
-import { evidenceOf } from '../../src/refresh/source-poller.ts';
+import { evidenceOf } from '../../src/refresh/source-builder.ts';
 import { A, pair, serving, setUp } from './refreshing.ts';
 import { describes, fails, hangsUntilAborted, ScriptedSource, sees } from './scripted-source.ts';
 

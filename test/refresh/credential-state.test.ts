@@ -6,7 +6,7 @@ import {
   isInTrouble,
   nextCredentialState,
   retainSources,
-} from '../../src/refresh/credential-state.ts';
+} from '../../src/refresh/source-conditions.ts';
 import { describes, fails, sees } from './scripted-source.ts';
 
 const LISTS = sees('interfaces', '10.0.0.1');

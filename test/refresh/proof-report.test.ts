@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type AddressProof, type EndpointRecord, PROOF_REASONS } from '../../src/records/endpoint-record.ts';
-import { proofText, proofWarnings, REASON_TEXT } from '../../src/refresh/proof-report.ts';
+import { proofText, proofWarnings, REASON_TEXT } from '../../src/refresh/cluster-warnings.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
 
 const [A, B, C] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];

@@ -100,7 +100,7 @@ t.test('an address is followed through few files from AWS to the table', async (
   // what hears of it beside the way (log, ledger, link) and the question that sees the change are no part of it
   const way = /^(?:refresh|far-side|records|serving\/endpoints)\/|^store\/(?!ledger)/;
   const beside =
-    /^refresh\/(?:refresh-log|cluster-report|proof-report|forewarnings|link-probe)\.ts$|^far-side\/sign-of-life\.ts$/;
+    /^refresh\/(?:refresh-log|cluster-report|cluster-warnings|link-probe)\.ts$|^far-side\/sign-of-life\.ts$/;
   within(
     t,
     'an address',

@@ -11,13 +11,12 @@ import type { Route53Client } from '@aws-sdk/client-route-53';
 import type { HttpRequest } from '@smithy/core/protocols';
 import type { Log } from '../../log/log.ts';
 import { partitionOf } from '../../protocol/words/aws-partitions.ts';
-import type { FailureReason } from '../../records/observation.ts';
+import { cannotAsk, type FailureReason, SourceError } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Timers } from '../../runtime/timers.ts';
-import { LocalFiles } from '../local-files.ts';
+import { type Timers, untilAborted } from '../../runtime/timers.ts';
+import { LocalFiles, SharedFiles } from '../local-files.ts';
 import { DIRECT, type Outbound } from '../outbound.ts';
 import { createOutboundHandler, type OutboundHandler, warnOfUnusedCertificates } from '../outbound-agents.ts';
-import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
 import {
   type AwsPlace,
   boundCredentialProcess,
@@ -27,7 +26,6 @@ import {
   textOfPlace,
 } from './credentials.ts';
 import { type AwsFailure, classifyAwsFailure } from './failure.ts';
-import { SharedFiles } from './shared-files.ts';
 
 export interface AwsService<Client> {
   /** Settles when `signal` is aborted, and rejects with what `classifyAwsFailure` can tell. */

@@ -1,10 +1,17 @@
-/** Polls EKS for the description of a cluster: the name of its endpoint, and where its interfaces are. */
+/**
+ * Polls EKS for the description of a cluster: the name of its endpoint, where its interfaces are, and its Outpost. At the end,
+ * CloudWatch is asked whether AWS sees the Outpost as connected.
+ */
+import type { GetMetricStatisticsCommandOutput } from '@aws-sdk/client-cloudwatch';
 import type { Cluster, DescribeClusterCommandOutput } from '@aws-sdk/client-eks';
 import { normalizeName } from '../../protocol/words/name.ts';
 import type { ClusterDetails } from '../../records/endpoint-record.ts';
-import { BETWEEN, type PollFunction } from '../poll.ts';
-import { answeredBut, SourceError } from '../source-error.ts';
+import { answeredBut, SourceError } from '../../records/observation.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { BETWEEN, type OutpostRequest, type OutpostView, type PollFunction } from '../poll.ts';
+import type { AwsMonitoring } from './clients.ts';
 import { placeOf } from './credentials.ts';
+import { classifyAwsFailure } from './failure.ts';
 
 export const pollCluster: PollFunction = async ({ settings, context, signal }, { aws, clock }) => {
   const { DescribeClusterCommand } = await import('@aws-sdk/client-eks');
@@ -81,4 +88,48 @@ function hostOf(endpoint: string): string | undefined {
 function generationOf(cluster: Cluster): ClusterDetails['generation'] {
   if (cluster.outpostConfig === undefined) return undefined;
   return cluster.outpostConfig.etcdInstanceType ? 'instance-store' : 'ebs';
+}
+
+// The metric `ConnectedStatus` of the namespace `AWS/Outposts`: what AWS thinks of the link, beside what this server measures
+// itself. It proves nothing about an address.
+
+/** The metric comes once a minute, some minutes late. */
+const PERIOD_SECONDS = 60;
+const WINDOW_MS = 15 * 60_000;
+
+/** Never rejects. */
+export async function askOutpost(
+  { place, outpost }: OutpostRequest,
+  { aws, clock }: { readonly aws: AwsMonitoring; readonly clock: Pick<Clock, 'wallMs'> },
+  signal: AbortSignal,
+): Promise<OutpostView> {
+  try {
+    const { GetMetricStatisticsCommand } = await import('@aws-sdk/client-cloudwatch');
+    const nowMs = clock.wallMs();
+    const command = new GetMetricStatisticsCommand({
+      Namespace: 'AWS/Outposts',
+      MetricName: 'ConnectedStatus',
+      Dimensions: [{ Name: 'OutpostId', Value: outpost }],
+      StartTime: new Date(nowMs - WINDOW_MS),
+      EndTime: new Date(nowMs),
+      Period: PERIOD_SECONDS,
+      Statistics: ['Average'],
+    });
+    const output = await aws.cloudwatch.call(place, signal, (client, abort) => client.send(command, abort));
+    return viewIn(output);
+  } catch (error) {
+    const { reason, detail } = classifyAwsFailure(error, clock.wallMs());
+    return { kind: 'failed', reason, detail };
+  }
+}
+
+/** The newest value: AWS gives them in no order. */
+function viewIn({ Datapoints = [] }: GetMetricStatisticsCommandOutput): OutpostView {
+  let newest: { readonly connected: number; readonly atMs: number } | undefined;
+  for (const { Average, Timestamp } of Datapoints) {
+    if (Average === undefined || Timestamp === undefined) continue;
+    const atMs = Timestamp.getTime();
+    if (newest === undefined || atMs > newest.atMs) newest = { connected: Average, atMs };
+  }
+  return newest === undefined ? { kind: 'no-data' } : { kind: 'seen', ...newest };
 }

@@ -11,15 +11,13 @@
 import { spawn } from 'node:child_process';
 import type { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import type { Log } from '../../log/log.ts';
-import type { SourceContext } from '../../records/observation.ts';
+import { cannotAsk, type SourceContext, SourceError } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { FAR_SIDE_MESSAGES } from '../far-side-messages.ts';
+import type { SharedFiles } from '../local-files.ts';
 import type { OutboundHandler } from '../outbound-agents.ts';
-import { cannotAsk, SourceError, type SourceFailure } from '../source-error.ts';
-import { classifyAwsFailure, redacted } from './failure.ts';
-import { type HandedCredentials, HandOver, type KeptCredentials } from './handed-credentials.ts';
-import type { SharedFiles } from './shared-files.ts';
+import { explainProviderFailure, redacted } from './failure.ts';
 
 /** The Region in which a source asks AWS, and the profile whose credentials it uses. */
 export interface AwsPlace {
@@ -100,16 +98,15 @@ export class CredentialsShelf {
     const { clock, shared, keep } = this.#options;
     const before = this.#handed.get(key);
     this.#handed.delete(key);
-    const handOver = new HandOver(before, (kept) => {
-      if (this.#shelf.get(key) === credentials) keep?.(key, kept);
-    });
-    const credentials = watched(
-      { chain, said, handler, clock, shared, handOver },
-      before?.isAccepted === true,
-      () => {
-        if (this.#shelf.get(key) === credentials) this.#shelf.delete(key);
+    const isOnShelf = () => this.#shelf.get(key) === credentials;
+    const credentials = watched({ chain, said, handler, clock, shared }, before, {
+      keep: (kept) => {
+        if (isOnShelf()) keep?.(key, kept);
       },
-    );
+      offShelf: () => {
+        if (isOnShelf()) this.#shelf.delete(key);
+      },
+    });
     this.#shelf.set(key, credentials);
     return credentials;
   }
@@ -119,25 +116,40 @@ interface Watched extends Pick<CredentialsOptions, 'clock' | 'shared'> {
   readonly chain: Credentials['provide'];
   readonly said: string[];
   readonly handler: Pick<OutboundHandler, 'lastFailure'>;
-  readonly handOver: HandOver;
 }
 
+interface WatchedEvents {
+  /** These are for the next thread. */
+  readonly keep: (kept: KeptCredentials | undefined) => void;
+  readonly offShelf: () => void;
+}
+
+/** `handed`: from the thread before. */
 function watched(
-  { chain, said, handler, clock, shared, handOver }: Watched,
-  wasAccepted: boolean,
-  offShelf: () => void,
+  { chain, said, handler, clock, shared }: Watched,
+  handed: KeptCredentials | undefined,
+  events: WatchedEvents,
 ): Credentials {
   let waiting = 0;
-  let isAccepted = wasAccepted;
+  let isAccepted = handed?.isAccepted === true;
   let givenFrom: string | undefined;
+  let usable = handed;
+  let kept = handed;
+  let last: Identity | undefined;
+  const keep = (next: KeptCredentials | undefined) => {
+    if (next === kept) return;
+    kept = next;
+    events.keep(next);
+  };
   const forget = () => {
-    handOver.forget();
-    offShelf();
+    usable = undefined;
+    keep(undefined);
+    events.offShelf();
   };
   return {
     accepted() {
       isAccepted = true;
-      handOver.accepted();
+      if (kept !== undefined && !kept.isAccepted) keep({ ...kept, isAccepted });
     },
     wasAccepted: () => isAccepted,
     isWaiting: () => waiting > 0,
@@ -148,15 +160,17 @@ function watched(
         forget();
         throw error;
       });
-      const before = handOver.usable(files, clock.wallMs());
-      if (before !== undefined) {
+      if (usable?.files !== files || endsSoon(usable.identity, clock.wallMs())) usable = undefined;
+      if (usable !== undefined) {
         givenFrom = files;
-        return before;
+        return usable.identity;
       }
       waiting++;
       try {
         const identity = await chain(context);
-        handOver.given(identity, files);
+        // the chain remembers what it gave, and gives it again
+        if (identity !== last) keep(worthKeeping(identity, files));
+        last = identity;
         givenFrom = files;
         return identity;
       } catch (error) {
@@ -170,53 +184,6 @@ function watched(
       }
     },
   };
-}
-
-/** A failure of a provider that AWS did not cause is no evidence about the link. */
-export function explainProviderFailure(
-  error: unknown,
-  said: readonly string[],
-  wallMs: number,
-): SourceFailure {
-  const name = error instanceof Error ? error.name : '';
-  const isProviders = /ProviderError$/.test(name);
-  const failure = classifyAwsFailure(error, wallMs); // roles and SSO call services of AWS, which fail like any other
-  if (!isProviders && failure.reason !== 'internal' && failure.reason !== 'malformed') {
-    const reason = failure.reason === 'denied' ? 'refused-credentials' : failure.reason; // a role that may not be taken
-    return { ...failure, reason, detail: `getting credentials failed: ${failure.detail}` };
-  }
-  const message = error instanceof Error ? error.message : '';
-  return {
-    reason: 'no-credentials',
-    reachedFarSide: false,
-    detail: `getting credentials failed: ${firstHelpful([...said, message])}`,
-  };
-}
-
-/** Messages of providers that help an operator, the most helpful first. No other is shown: it may quote a command or a file. */
-const HELPFUL: readonly RegExp[] = [
-  /credential_process (?:did not end within \d+ ms|wrote more than \d+ octets|could not be started|ended with exit code \d+|was ended by \w+)/,
-  /credential_process returned (?:expired credentials|invalid JSON|invalid credentials)/,
-  /credential_process did not return Version 1/,
-  /The SSO session (?:associated with this profile|token associated with profile=\S+) (?:has expired|was not found)[^.]*/,
-  /Detected a cycle attempting to resolve credentials for profile/,
-  /Profile \S+ requires multi-factor authentication/,
-  /Profile (?!default )\S+ could not be found in shared credentials file/,
-  /Could not resolve credentials using profile: \[(?!default\])[^\]]*\]/,
-];
-
-function firstHelpful(said: readonly string[]): string {
-  for (const pattern of HELPFUL) {
-    for (const message of said) {
-      const found = pattern.exec(message);
-      if (found !== null) return redacted(lowerFirst(found[0]));
-    }
-  }
-  return 'no provider has any (environment, profile, credential_process)';
-}
-
-function lowerFirst(words: string): string {
-  return words.charAt(0).toLowerCase() + words.slice(1);
 }
 
 const MOST_LINES = 50;
@@ -233,6 +200,56 @@ function listener(said: string[], log: Log) {
     },
     error(): void {},
   };
+}
+
+// Credentials that a thread with the AWS clients leaves to the next thread. They stay in the memory of the process: no file and
+// no log line has them. Without them each thread would run a `credential_process`, or assume a role, again.
+//
+//     a provider gives --> kept --> the next thread uses it, until AWS refuses it, it ends soon, or the AWS configuration has
+//                                   changed: then the provider is asked
+
+type Identity = Awaited<ReturnType<Chain>>;
+
+/** Plain data: it crosses between threads. */
+export interface KeptCredentials {
+  readonly identity: Identity;
+  /** The state of the AWS configuration files when a provider gave them (`SharedFiles.check`). */
+  readonly files: string;
+  /** AWS has accepted them. */
+  readonly isAccepted: boolean;
+}
+
+/** By place, as text. */
+export type HandedCredentials = ReadonlyMap<string, KeptCredentials>;
+
+/** The SDK, too, asks for others when credentials end within this time. */
+const MARGIN_MS = 5 * 60_000;
+
+function endsSoon({ expiration }: Identity, wallMs: number): boolean {
+  return expiration !== undefined && expiration.getTime() - wallMs <= MARGIN_MS;
+}
+
+const OF_PROCESS = /_PROCESS$/;
+
+/** Keys in the environment or in a file cost nothing to read, and the file may have others by then. */
+function worthKeeping(identity: Identity, files: string): KeptCredentials | undefined {
+  const { accessKeyId, secretAccessKey, sessionToken, credentialScope, expiration, accountId } = identity;
+  const $source = sourceOf(identity);
+  if (expiration === undefined && !Object.keys($source).some((it) => OF_PROCESS.test(it))) return undefined;
+  const copy = Object.assign(
+    { accessKeyId, secretAccessKey },
+    sessionToken === undefined ? {} : { sessionToken },
+    credentialScope === undefined ? {} : { credentialScope },
+    expiration === undefined ? {} : { expiration },
+    accountId === undefined ? {} : { accountId },
+    { $source },
+  );
+  return { identity: copy, files, isAccepted: false };
+}
+
+/** The SDK's names of the providers, which its types do not show. */
+function sourceOf(identity: Identity): Readonly<Record<string, string>> {
+  return '$source' in identity ? { ...Object(identity.$source) } : {};
 }
 
 /**

@@ -9,8 +9,7 @@
  * Texts of AWS are quoted only where they name a missing permission: the answer to a bad signature repeats the signed
  * request, session token included.
  */
-import type { FailureReason } from '../../records/observation.ts';
-import { SourceError, type SourceFailure } from '../source-error.ts';
+import { type FailureReason, SourceError, type SourceFailure } from '../../records/observation.ts';
 
 export interface AwsFailure extends SourceFailure {
   /** AWS does not accept the credentials themselves: newer ones may be on the disk already. */
@@ -258,6 +257,53 @@ function readError(error: unknown) {
   };
 }
 
+/** A failure of a provider that AWS did not cause is no evidence about the link. */
+export function explainProviderFailure(
+  error: unknown,
+  said: readonly string[],
+  wallMs: number,
+): SourceFailure {
+  const name = error instanceof Error ? error.name : '';
+  const isProviders = /ProviderError$/.test(name);
+  const failure = classifyAwsFailure(error, wallMs); // roles and SSO call services of AWS, which fail like any other
+  if (!isProviders && failure.reason !== 'internal' && failure.reason !== 'malformed') {
+    const reason = failure.reason === 'denied' ? 'refused-credentials' : failure.reason; // a role that may not be taken
+    return { ...failure, reason, detail: `getting credentials failed: ${failure.detail}` };
+  }
+  const message = error instanceof Error ? error.message : '';
+  return {
+    reason: 'no-credentials',
+    reachedFarSide: false,
+    detail: `getting credentials failed: ${firstHelpful([...said, message])}`,
+  };
+}
+
+/** Messages of providers that help an operator, the most helpful first. No other is shown: it may quote a command or a file. */
+const HELPFUL: readonly RegExp[] = [
+  /credential_process (?:did not end within \d+ ms|wrote more than \d+ octets|could not be started|ended with exit code \d+|was ended by \w+)/,
+  /credential_process returned (?:expired credentials|invalid JSON|invalid credentials)/,
+  /credential_process did not return Version 1/,
+  /The SSO session (?:associated with this profile|token associated with profile=\S+) (?:has expired|was not found)[^.]*/,
+  /Detected a cycle attempting to resolve credentials for profile/,
+  /Profile \S+ requires multi-factor authentication/,
+  /Profile (?!default )\S+ could not be found in shared credentials file/,
+  /Could not resolve credentials using profile: \[(?!default\])[^\]]*\]/,
+];
+
+function firstHelpful(said: readonly string[]): string {
+  for (const pattern of HELPFUL) {
+    for (const message of said) {
+      const found = pattern.exec(message);
+      if (found !== null) return redacted(lowerFirst(found[0]));
+    }
+  }
+  return 'no provider has any (environment, profile, credential_process)';
+}
+
+function lowerFirst(words: string): string {
+  return words.charAt(0).toLowerCase() + words.slice(1);
+}
+
 const LONGEST_DETAIL = 300;
 
 /** One line without possible secrets: key IDs, long runs of base64 (keys, tokens, encoded messages). */
@@ -269,6 +315,11 @@ export function redacted(message: string): string {
     .replaceAll(/[^\x20-\x7e]+/g, ' ')
     .trim();
   return line.length > LONGEST_DETAIL ? `${line.slice(0, LONGEST_DETAIL)}...` : line;
+}
+
+/** Credentials of this host that cannot be used: nothing was sent. */
+export function noCredentials(detail: string): SourceError {
+  return new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail: redacted(detail) });
 }
 
 function property(value: unknown, key: string): unknown {

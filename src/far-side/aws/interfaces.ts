@@ -13,9 +13,8 @@
  */
 import type { Filter, Instance, InstanceNetworkInterface, NetworkInterface } from '@aws-sdk/client-ec2';
 import { isEndpointAddress } from '../../records/endpoint-record.ts';
-import type { SourceContext } from '../../records/observation.ts';
+import { answeredBut, type SourceContext } from '../../records/observation.ts';
 import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts';
-import { answeredBut } from '../source-error.ts';
 import { type AwsPlace, placeOf } from './credentials.ts';
 
 export const pollInterfaces: PollFunction = async ({ settings, context, signal }, { aws }) => {

@@ -8,8 +8,8 @@
 import type { HostedZone, ResourceRecordSet } from '@aws-sdk/client-route-53';
 import { normalizeName, parentName } from '../../protocol/words/name.ts';
 import { isEndpointAddress } from '../../records/endpoint-record.ts';
+import { answeredBut, cannotAsk } from '../../records/observation.ts';
 import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts';
-import { answeredBut, cannotAsk } from '../source-error.ts';
 import { type AwsPlace, placeOf } from './credentials.ts';
 import { classifyAwsFailure } from './failure.ts';
 

@@ -7,10 +7,10 @@ import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
-import { redacted } from '../aws/failure.ts';
+import { SourceError, type SourceFailure } from '../../records/observation.ts';
+import { noCredentials, redacted } from '../aws/failure.ts';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
-import { SourceError, type SourceFailure } from '../source-error.ts';
-import { HTTPS_PORT, type Kubeconfig, type Material, noCredentials } from './material.ts';
+import type { Kubeconfig, Material } from './kubeconfig.ts';
 
 /** Paths of files. */
 export type KubernetesAccess =
@@ -88,12 +88,12 @@ async function describe(access: KubernetesAccess, files: Pick<LocalFiles, 'text'
   if (access.kind === 'kubeconfig') {
     const path = access.kubeconfig;
     // the parser of YAML and the schema take 3 MiB: a thread without a kubeconfig does not load them
-    const { readKubeconfig } = await import('./kubeconfig-text.ts');
+    const { readKubeconfig } = await import('./kubeconfig.ts');
     return readKubeconfig(await textOf({ kind: 'file', path }, files), path);
   }
   const { certificate, key, ca } = access;
   return {
-    port: HTTPS_PORT,
+    port: 443,
     certificateAuthority: ca === undefined ? undefined : { kind: 'file', path: ca },
     certificate: { certificate: { kind: 'file', path: certificate }, key: { kind: 'file', path: key } },
     token: undefined,

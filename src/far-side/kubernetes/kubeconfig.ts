@@ -1,97 +1,159 @@
-/**
- * Reads a kubeconfig for `outpost-dns check`: which server it names, how its user is known, and whether the API server accepts
- * the user. One request is sent, `GET /api`, which changes nothing and which every user may send who is known to the server.
- */
-import { isIP } from 'node:net';
-import { type LocalFiles, whyUnread } from '../local-files.ts';
-import { SourceError } from '../source-error.ts';
-import { getFromApi, type KubernetesIdentity, readIdentity } from './identity.ts';
-import { currentContext, serverOf } from './kubeconfig-text.ts';
+/** Reads the text of a kubeconfig: its current context, and what it says of server and user. It opens no file. */
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import * as z from 'zod';
+import type { SourceError } from '../../records/observation.ts';
+import { noCredentials } from '../aws/failure.ts';
 
-export interface KubeconfigRequest {
-  readonly path: string;
-  /** The authority of each cluster that this server knows, base64 of PEM, by the name of its endpoint. */
-  readonly authorities: Readonly<Record<string, string>>;
-  /** The addresses of each endpoint that this server knows. */
-  readonly addresses: Readonly<Record<string, readonly string[]>>;
+/** A text in the kubeconfig itself, or in another file. */
+export type Material =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'file'; readonly path: string };
+
+/** What the identity of this server is made of. */
+export interface Kubeconfig {
+  readonly port: number;
+  /** PEM. */
+  readonly certificateAuthority: Material | undefined;
+  /** PEM; with its key, or not at all. */
+  readonly certificate: { readonly certificate: Material; readonly key: Material } | undefined;
+  readonly token: Material | undefined;
 }
 
-export type KubeconfigFacts =
-  | { readonly kind: 'unusable'; readonly detail: string }
-  | {
-      readonly kind: 'read';
-      /** The name or address of the API server. */
-      readonly host: string;
-      readonly isAddress: boolean;
-      /** The name of the cluster in the kubeconfig; `aws eks update-kubeconfig` writes the ARN of the cluster. */
-      readonly cluster: string;
-      readonly user: string;
-      /** The command that makes a token, with its arguments. */
-      readonly exec?: readonly string[];
-      readonly certificateEndsMs?: number;
-      /** What the API server said; absent where it was not asked. */
-      readonly answer?:
-        | { readonly kind: 'accepted' }
-        /** The server answered, and does not accept this user. */
-        | { readonly kind: 'refused'; readonly detail: string }
-        | { readonly kind: 'failed'; readonly detail: string };
-    };
+const text = z.string().nullish();
 
-/** Never rejects. */
-export async function inspectKubeconfig(
-  request: KubeconfigRequest,
-  files: LocalFiles,
-  signal: AbortSignal,
-): Promise<KubeconfigFacts> {
-  const { path } = request;
+const KUBECONFIG = z.object({
+  'current-context': text,
+  contexts: z
+    .array(z.object({ name: z.string(), context: z.object({ cluster: z.string(), user: z.string() }) }))
+    .nullish(),
+  clusters: z
+    .array(
+      z.object({
+        name: z.string(),
+        cluster: z.object({
+          server: text,
+          'certificate-authority': text,
+          'certificate-authority-data': text,
+          'insecure-skip-tls-verify': z.boolean().nullish(),
+        }),
+      }),
+    )
+    .nullish(),
+  users: z
+    .array(
+      z.object({
+        name: z.string(),
+        user: z.object({
+          'client-certificate': text,
+          'client-certificate-data': text,
+          'client-key': text,
+          'client-key-data': text,
+          token: text,
+          tokenFile: text,
+          username: text,
+          exec: z.object({ command: text, args: z.array(z.string()).nullish() }).nullish(),
+          'auth-provider': z.object({ name: text }).nullish(),
+        }),
+      }),
+    )
+    .nullish(),
+});
+
+type Shape = z.output<typeof KUBECONFIG>;
+type Cluster = NonNullable<Shape['clusters']>[number]['cluster'];
+type User = NonNullable<Shape['users']>[number]['user'];
+
+/** Cluster and user of the current context. Throws SourceError `no-credentials` where the file has none. */
+export function currentContext(content: string, path: string) {
+  const unusable = (why: string) => noCredentials(`reading kubeconfig "${path}" failed: ${why}`);
+  const shape = shapeOf(content, unusable);
+  const name = shape['current-context'];
+  if (!name) throw unusable('it has no current-context');
+  const context = shape.contexts?.find((one) => one.name === name)?.context;
+  if (context === undefined) throw unusable(`context "${name}" is not in it`);
+  const cluster = shape.clusters?.find((one) => one.name === context.cluster)?.cluster;
+  if (cluster === undefined) throw unusable(`cluster "${context.cluster}" is not in it`);
+  const user = shape.users?.find((one) => one.name === context.user)?.user;
+  if (user === undefined) throw unusable(`user "${context.user}" is not in it`);
+  return { cluster, clusterName: context.cluster, user, userName: context.user, unusable };
+}
+
+/** Reads the text of the file at `path`. Throws SourceError `no-credentials` where it does not serve. */
+export function readKubeconfig(content: string, path: string): Kubeconfig {
+  const { cluster, user, userName, unusable } = currentContext(content, path);
+  if (cluster['insecure-skip-tls-verify']) {
+    throw unusable('insecure-skip-tls-verify is not supported: any server could then name the addresses');
+  }
+  const identity = identityOf(user, path, unusable);
+  if (identity.certificate === undefined && identity.token === undefined) {
+    throw unusable(`user "${userName}" ${whyUnknown(user)}`);
+  }
+  const authority = material(cluster['certificate-authority-data'], cluster['certificate-authority'], path);
+  return { port: portOf(cluster, unusable), certificateAuthority: authority, ...identity };
+}
+
+type Unusable = (why: string) => SourceError;
+
+function shapeOf(content: string, unusable: Unusable): Shape {
+  let data: unknown;
   try {
-    const text = await files.text(path).catch((error: unknown) => {
-      throw new Error(`reading "${path}" failed: ${whyUnread(error)}`);
-    });
-    const { cluster, clusterName, user, userName } = currentContext(text, path);
-    const { hostname } = serverOf(cluster, (why) => new Error(why));
-    const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
-    const isAddress = isIP(host) !== 0;
-    const common = { kind: 'read', host, isAddress, cluster: clusterName, user: userName } as const;
-    const { exec } = user;
-    if (exec) return { ...common, exec: [exec.command ?? '', ...(exec.args ?? [])] };
-    const identity = await readIdentity(
-      { kind: 'kubeconfig', kubeconfig: path },
-      request.authorities[host],
-      files,
-    );
-    const ends = identity.certificateEndsMs;
-    return {
-      ...common,
-      ...(ends === undefined ? {} : { certificateEndsMs: ends }),
-      ...(isAddress ? {} : await answerOf(host, request.addresses[host] ?? [], identity, signal)),
-    };
-  } catch (error) {
-    return { kind: 'unusable', detail: error instanceof Error ? error.message : String(error) };
+    data = parse(content, { version: '1.2', schema: 'core', prettyErrors: false, logLevel: 'error' });
+  } catch {
+    throw unusable('it is not YAML'); // the message of the parser would quote the file, and its secrets
   }
+  const shape = KUBECONFIG.safeParse(data);
+  if (shape.success) return shape.data;
+  const [issue] = shape.error.issues;
+  throw unusable(`"${issue?.path.join('.')}" is not what a kubeconfig has there`);
 }
 
-/** The first answer of the addresses; a failure where none answers. */
-async function answerOf(
-  serverName: string,
-  addresses: readonly string[],
-  identity: KubernetesIdentity,
-  signal: AbortSignal,
-) {
-  const failures: string[] = [];
-  // a name that this server does not know is resolved by the resolver of this host
-  for (const address of addresses.length > 0 ? addresses : [serverName]) {
-    try {
-      const { status } = await getFromApi({ address, serverName, identity }, '/api', signal);
-      if (status === 200) return { answer: { kind: 'accepted' } } as const;
-      const detail = `the api server at ${address} answered ${status}`;
-      return { answer: { kind: status === 401 || status === 403 ? 'refused' : 'failed', detail } } as const;
-    } catch (error) {
-      if (!(error instanceof SourceError)) throw error;
-      const isRefusal = error.code === 'denied' || error.code === 'expired-credentials';
-      if (isRefusal) return { answer: { kind: 'refused', detail: error.message } } as const;
-      failures.push(error.message);
-    }
+/** As with kubectl, data in the kubeconfig wins over a file; of tokens the file wins. */
+function identityOf(user: User, path: string, unusable: Unusable): Pick<Kubeconfig, 'certificate' | 'token'> {
+  const certificate = material(user['client-certificate-data'], user['client-certificate'], path);
+  const key = material(user['client-key-data'], user['client-key'], path);
+  if ((certificate === undefined) !== (key === undefined)) {
+    throw unusable(`client-${certificate === undefined ? 'certificate' : 'key'} is missing`);
   }
-  return { answer: { kind: 'failed', detail: failures.join('; ') } } as const;
+  const token: Material | undefined = user.tokenFile
+    ? { kind: 'file', path: resolve(dirname(path), user.tokenFile) }
+    : user.token
+      ? { kind: 'text', text: user.token }
+      : undefined;
+  return {
+    certificate: certificate === undefined || key === undefined ? undefined : { certificate, key },
+    token,
+  };
+}
+
+function whyUnknown(user: User): string {
+  const use = 'use a client certificate or a token';
+  if (user.exec) {
+    const command = [user.exec.command, ...(user.exec.args ?? [])].join(' ');
+    return `is known by running "${command}": aws eks get-token and its like need STS, which a cut takes away: ${use}`;
+  }
+  if (user['auth-provider']) return `is known by auth-provider "${user['auth-provider'].name}": ${use}`;
+  if (user.username) return `is known by a password, which API servers no longer take: ${use}`;
+  return `has neither a client certificate nor a token`;
+}
+
+/** Relative paths start from the kubeconfig, as with kubectl. */
+function material(
+  base64: string | null | undefined,
+  file: string | null | undefined,
+  path: string,
+): Material | undefined {
+  if (base64) return { kind: 'text', text: Buffer.from(base64, 'base64').toString('utf8') };
+  return file ? { kind: 'file', path: resolve(dirname(path), file) } : undefined;
+}
+
+function portOf(cluster: Cluster, unusable: Unusable): number {
+  const { port } = serverOf(cluster, unusable);
+  return port === '' ? 443 : Number(port);
+}
+
+export function serverOf({ server }: Cluster, unusable: (why: string) => Error): URL {
+  const url = URL.parse(server ?? '');
+  if (url?.protocol !== 'https:') throw unusable(`server "${server ?? ''}" is not an https address`);
+  return url;
 }

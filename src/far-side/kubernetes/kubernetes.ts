@@ -7,14 +7,18 @@
  *
  * A view is believed only from a server that is in it. A server that is about to end has left its view already. A cluster whose
  * servers know themselves by other addresses would otherwise replace all of ours. No answer proves anything about the link.
+ * At the end: what `outpost-dns check` asks of the same server.
  */
+import { isIP } from 'node:net';
 import * as z from 'zod';
 import { isEndpointAddress } from '../../records/endpoint-record.ts';
-import type { FailureReason, SourceContext } from '../../records/observation.ts';
+import { cannotAsk, type FailureReason, type SourceContext, SourceError } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { untilAborted } from '../../runtime/timers.ts';
 import { redacted } from '../aws/failure.ts';
+import { type LocalFiles, whyUnread } from '../local-files.ts';
+import { hostOf } from '../outbound.ts';
 import { allPages, type Page, type PollDeps, type PollFunction } from '../poll.ts';
-import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
 import {
   type ApiAnswer,
   type ApiServer,
@@ -23,6 +27,7 @@ import {
   type KubernetesIdentity,
   readIdentity,
 } from './identity.ts';
+import { currentContext, serverOf } from './kubeconfig.ts';
 
 export const pollKubernetes: PollFunction = async ({ settings, context, signal }, deps) => {
   const late = () => failure('timeout', 'asking the api server failed: no answer within the deadline');
@@ -244,4 +249,94 @@ function malformed(what: string, { issues: [issue] }: z.ZodError): SourceError {
     reachedFarSide: false,
     detail: `reading ${what} failed: ${where} is not what the API has there`,
   });
+}
+
+// A kubeconfig for `outpost-dns check`: which server it names, how its user is known, and whether the API server accepts the
+// user. One request is sent, `GET /api`, which changes nothing and which every user may send who is known to the server.
+
+export interface KubeconfigRequest {
+  readonly path: string;
+  /** The authority of each cluster that this server knows, base64 of PEM, by the name of its endpoint. */
+  readonly authorities: Readonly<Record<string, string>>;
+  /** The addresses of each endpoint that this server knows. */
+  readonly addresses: Readonly<Record<string, readonly string[]>>;
+}
+
+export type KubeconfigFacts =
+  | { readonly kind: 'unusable'; readonly detail: string }
+  | {
+      readonly kind: 'read';
+      /** The name or address of the API server. */
+      readonly host: string;
+      readonly isAddress: boolean;
+      /** The name of the cluster in the kubeconfig; `aws eks update-kubeconfig` writes the ARN of the cluster. */
+      readonly cluster: string;
+      readonly user: string;
+      /** The command that makes a token, with its arguments. */
+      readonly exec?: readonly string[];
+      readonly certificateEndsMs?: number;
+      /** What the API server said; absent where it was not asked. */
+      readonly answer?:
+        | { readonly kind: 'accepted' }
+        /** The server answered, and does not accept this user. */
+        | { readonly kind: 'refused'; readonly detail: string }
+        | { readonly kind: 'failed'; readonly detail: string };
+    };
+
+/** Never rejects. */
+export async function inspectKubeconfig(
+  request: KubeconfigRequest,
+  files: LocalFiles,
+  signal: AbortSignal,
+): Promise<KubeconfigFacts> {
+  const { path } = request;
+  try {
+    const text = await files.text(path).catch((error: unknown) => {
+      throw new Error(`reading "${path}" failed: ${whyUnread(error)}`);
+    });
+    const { cluster, clusterName, user, userName } = currentContext(text, path);
+    const host = hostOf(serverOf(cluster, (why) => new Error(why)));
+    const isAddress = isIP(host) !== 0;
+    const common = { kind: 'read', host, isAddress, cluster: clusterName, user: userName } as const;
+    const { exec } = user;
+    if (exec) return { ...common, exec: [exec.command ?? '', ...(exec.args ?? [])] };
+    const identity = await readIdentity(
+      { kind: 'kubeconfig', kubeconfig: path },
+      request.authorities[host],
+      files,
+    );
+    const ends = identity.certificateEndsMs;
+    return {
+      ...common,
+      ...(ends === undefined ? {} : { certificateEndsMs: ends }),
+      ...(isAddress ? {} : await answerOf(host, request.addresses[host] ?? [], identity, signal)),
+    };
+  } catch (error) {
+    return { kind: 'unusable', detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The first answer of the addresses; a failure where none answers. */
+async function answerOf(
+  serverName: string,
+  addresses: readonly string[],
+  identity: KubernetesIdentity,
+  signal: AbortSignal,
+) {
+  const failures: string[] = [];
+  // a name that this server does not know is resolved by the resolver of this host
+  for (const address of addresses.length > 0 ? addresses : [serverName]) {
+    try {
+      const { status } = await getFromApi({ address, serverName, identity }, '/api', signal);
+      if (status === 200) return { answer: { kind: 'accepted' } } as const;
+      const detail = `the api server at ${address} answered ${status}`;
+      return { answer: { kind: status === 401 || status === 403 ? 'refused' : 'failed', detail } } as const;
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      const isRefusal = error.code === 'denied' || error.code === 'expired-credentials';
+      if (isRefusal) return { answer: { kind: 'refused', detail: error.message } } as const;
+      failures.push(error.message);
+    }
+  }
+  return { answer: { kind: 'failed', detail: failures.join('; ') } } as const;
 }
