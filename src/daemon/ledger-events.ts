@@ -1,7 +1,16 @@
-/** Turns the changes that the rooms report into events of the ledger, and limits the lines about addresses that go and come. */
-
+/**
+ * Turns the changes that the rooms report into events of the ledger. A chronicle limits their lines: for links and for
+ * addresses that go and come.
+ */
 import type { LinkTransition } from '../link/link-monitor.ts';
-import type { LastingChange } from '../link/link-state.ts';
+import {
+  afterTransition,
+  afterWait,
+  dueAtMs,
+  type LastingChange,
+  type Outcome,
+  type Series,
+} from '../link/link-state.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import { REASON_TEXT } from '../refresh/cluster-warnings.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
@@ -10,10 +19,9 @@ import type { Timers } from '../runtime/timers.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { LoadFault } from '../store/state-backend.ts';
 
-export function linkEvent(
-  { side, key }: Pick<LinkTransition, 'side' | 'key'>,
-  { atMs: _, ...change }: LastingChange,
-): LedgerEvent {
+type LinkPlace = Pick<LinkTransition, 'side' | 'key'>;
+
+export function linkEvent({ side, key }: LinkPlace, { atMs: _, ...change }: LastingChange): LedgerEvent {
   return { kind: 'link', side, key, ...change };
 }
 
@@ -102,7 +110,7 @@ export type WithheldEvent = Extract<LedgerEvent, { kind: 'withheld' }>;
 const LINES_AT_ONCE = 4;
 const HOUR_MS = 3_600_000;
 
-interface Series {
+interface Changes {
   /** Lines since the last quiet hour. */
   readonly lines: number;
   readonly changedAtMs: number;
@@ -119,7 +127,7 @@ interface WithheldChronicleOptions {
 
 export class WithheldChronicle implements Disposable {
   readonly #options: WithheldChronicleOptions;
-  readonly #series = new Map<string, Series>();
+  readonly #changes = new Map<string, Changes>();
   #isClosed = false;
 
   constructor(options: WithheldChronicleOptions) {
@@ -130,31 +138,31 @@ export class WithheldChronicle implements Disposable {
     if (this.#isClosed) return; // no event comes after the line that says that the server stopped
     const nowMs = this.#options.clock.monotonicMs();
     const key = JSON.stringify([event.cluster, event.region, event.address]);
-    const before = this.#series.get(key);
+    const before = this.#changes.get(key);
     const isQuiet = before === undefined || nowMs - before.changedAtMs >= HOUR_MS;
     const lines = isQuiet ? 0 : before.lines;
     if (before?.waiting === undefined && lines < LINES_AT_ONCE) {
-      this.#series.set(key, { lines: lines + 1, changedAtMs: nowMs });
+      this.#changes.set(key, { lines: lines + 1, changedAtMs: nowMs });
       this.#options.record(event, 0);
       this.#forgetQuiet(nowMs);
       return;
     }
     const unwritten = (before?.waiting?.unwritten ?? -1) + 1;
     const timer = before?.timer ?? this.#options.timers.after(HOUR_MS, () => this.#write(key));
-    this.#series.set(key, { lines, changedAtMs: nowMs, waiting: { event, atMs: nowMs, unwritten }, timer });
+    this.#changes.set(key, { lines, changedAtMs: nowMs, waiting: { event, atMs: nowMs, unwritten }, timer });
   }
 
   /** A change without a line is not written: the next start records nothing of the checks before it. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
-    for (const { timer } of this.#series.values()) timer?.[Symbol.dispose]();
-    this.#series.clear();
+    for (const { timer } of this.#changes.values()) timer?.[Symbol.dispose]();
+    this.#changes.clear();
   }
 
   #write(key: string): void {
-    const { waiting, lines = 0, changedAtMs = 0 } = this.#series.get(key) ?? {};
+    const { waiting, lines = 0, changedAtMs = 0 } = this.#changes.get(key) ?? {};
     if (waiting === undefined) return;
-    this.#series.set(key, { lines, changedAtMs });
+    this.#changes.set(key, { lines, changedAtMs });
     const { event, atMs, unwritten } = waiting;
     const nowMs = this.#options.clock.monotonicMs();
     this.#options.record({ ...event, ...(unwritten === 0 ? {} : { unwritten }) }, nowMs - atMs);
@@ -162,7 +170,57 @@ export class WithheldChronicle implements Disposable {
 
   /** Addresses that come and go for months leave nothing behind. */
   #forgetQuiet(nowMs: number): void {
-    for (const [key, { changedAtMs, waiting }] of this.#series)
-      if (waiting === undefined && nowMs - changedAtMs >= HOUR_MS) this.#series.delete(key);
+    for (const [key, { changedAtMs, waiting }] of this.#changes)
+      if (waiting === undefined && nowMs - changedAtMs >= HOUR_MS) this.#changes.delete(key);
+  }
+}
+
+// Decides which changes of the link get a line: those that have lasted, as link-state.ts says.
+
+interface LinkChronicleOptions {
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly timers: Timers;
+  readonly record: (place: LinkPlace, change: LastingChange, agoMs: number) => void;
+}
+
+interface Chapter {
+  readonly series: Series;
+  readonly timer: Disposable | undefined;
+}
+
+export class LinkChronicle implements Disposable {
+  readonly #options: LinkChronicleOptions;
+  readonly #chapters = new Map<string, Chapter>();
+  #isClosed = false;
+
+  constructor(options: LinkChronicleOptions) {
+    this.#options = options;
+  }
+
+  note(transition: LinkTransition): void {
+    if (this.#isClosed) return; // no event comes after the line that says that the server stopped
+    const { side, key } = transition;
+    const before = this.#chapters.get(`${side} ${key}`);
+    before?.timer?.[Symbol.dispose]();
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#settle({ side, key }, afterTransition(before?.series, transition, nowMs));
+  }
+
+  /** A change that has not lasted yet is not recorded: the next start records the state of the link. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const { timer } of this.#chapters.values()) timer?.[Symbol.dispose]();
+  }
+
+  #settle(place: LinkPlace, { series, change }: Outcome): void {
+    const { clock, timers, record } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const dueMs = dueAtMs(series);
+    const timer =
+      dueMs === undefined
+        ? undefined
+        : timers.after(dueMs - nowMs, () => this.#settle(place, afterWait(series, clock.monotonicMs())));
+    this.#chapters.set(`${place.side} ${place.key}`, { series, timer });
+    if (change !== undefined) record(place, change, nowMs - change.atMs);
   }
 }

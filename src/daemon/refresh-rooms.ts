@@ -1,11 +1,15 @@
 /** Builds the rooms that keep served answers fresh: the refresh plane, retained names, the sign of life from a Region. */
 
 import type { ClusterConfig, Config } from '../config/config.ts';
+import type { Drill } from '../drill/drill.ts';
 import { FarSide } from '../far-side/far-side.ts';
 import { shownProxy } from '../far-side/outbound.ts';
 import type { OutpostRequest } from '../far-side/poll.ts';
 import { createSignOfLife, type ServicePlace } from '../far-side/sign-of-life.ts';
+import type { LinkMonitor } from '../link/link-monitor.ts';
 import type { Query } from '../protocol/wire/query.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { RetainedRecord } from '../records/retained-record.ts';
 import { askedRegion, traitsOf } from '../records/sources.ts';
 import { addressCheck, connectTcp } from '../refresh/address-checks.ts';
 import type { ClusterSettings } from '../refresh/cluster-settings.ts';
@@ -17,16 +21,17 @@ import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import { createSources, type SourceConnections } from '../refresh/source-builder.ts';
 import { GivingBack } from '../runtime/memory.ts';
 import { inSlices } from '../runtime/slices.ts';
+import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
+import type { Ledger } from '../store/ledger.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
+import type { StateStore } from '../store/state-store.ts';
 import { DAEMON_MESSAGES } from './daemon-messages.ts';
 import { changeEvents, WithheldChronicle } from './ledger-events.ts';
-import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import type { ConfigInForce } from './routes.ts';
 import type { ServingRooms } from './serving-rooms.ts';
-import type { StoreRooms } from './store-rooms.ts';
 
 /** Records that are brought into the table in one turn of the event loop: each takes some 30 microseconds. */
 const RECORDS_PER_TURN = 20;
@@ -34,8 +39,13 @@ const RECORDS_PER_TURN = 20;
 /** The parts of other rooms that the refresh side needs. */
 interface Deps {
   readonly inForce: ConfigInForce;
-  readonly stores: StoreRooms;
-  readonly outage: OutageRooms;
+  readonly stores: {
+    readonly store: StateStore<readonly EndpointRecord[]>;
+    readonly retainedStore: StateStore<readonly RetainedRecord[]>;
+    readonly cache: AnswerCache;
+    readonly ledger: Ledger;
+  };
+  readonly outage: { readonly link: LinkMonitor; readonly drill: Drill };
   readonly serving: ServingRooms;
 }
 

@@ -1,22 +1,34 @@
 /** Builds every room from the configuration and connects the rooms; nothing here opens a socket or a file. */
 import type { Config } from '../config/config.ts';
+import { Drill } from '../drill/drill.ts';
+import { LinkMonitor } from '../link/link-monitor.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { atOnce } from '../runtime/slices.ts';
+import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import type { ChosenCalls } from '../serving/listener/bound-address.ts';
-import { Trend } from '../trend/trend.ts';
-import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
+import { failsWhileDisconnected } from '../serving/local-zones/disconnected-rules.ts';
+import { AnswersSnapshot, SNAPSHOT_FILE } from '../store/answers-snapshot.ts';
+import { ENDPOINTS } from '../store/endpoints-format.ts';
+import { StateDisk, systemFiles } from '../store/file-system.ts';
+import { Ledger } from '../store/ledger.ts';
+import { RETAINED } from '../store/retained-format.ts';
+import { FileBackend, type LoadFault } from '../store/state-backend.ts';
+import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
+import { StateStore } from '../store/state-store.ts';
+import { STORE_MESSAGES } from '../store/store-messages.ts';
+import { TREND_FILE, Trend } from '../trend/trend.ts';
+import { LinkChronicle, linkEvent, setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
 import { buildRefreshRooms, type RefreshRooms } from './refresh-rooms.ts';
-import { inForceWith, type Routes, routesOf } from './routes.ts';
+import { type ConfigInForce, disconnectedRules, inForceWith, type Routes, routesOf } from './routes.ts';
 import { statusText } from './server-report.ts';
 import { buildServingRooms, type ServingRooms } from './serving-rooms.ts';
-import { buildStoreRooms } from './store-rooms.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
 
 export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   const inForce = inForceWith(parts.config, atOnce(routesOf(parts.config)));
-  const stores = buildStoreRooms(parts, inForce, () => outage.link.isAnyCut);
+  const stores = buildStores(parts, inForce, () => outage.link.isAnyCut);
   // two calls lead back from the rooms that answer to the rooms that refresh; they are made only after all are built
   const pollAgain = (reason: string): void => {
     refresh.plane.kick(reason);
@@ -26,9 +38,10 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
     const found = refresh.plane.clusterSnapshot(cluster, region);
     return statusText(found, outage.link.current(), parts.clock.monotonicMs());
   };
-  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, pollAgain, () =>
-    serving.forwarder.forgetCuts(),
-  );
+  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, {
+    pollAgain,
+    onLinkBack: () => serving.forwarder.forgetCuts(),
+  });
   const around = { calls, inForce, cache: stores.cache, outage, pollAgain, statusText: statusOf };
   const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
@@ -54,4 +67,82 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
     ending,
     control,
   };
+}
+
+/** A store for each kind of state, and the answer cache, which a store saves. `isCut`: whether names that are kept could not be asked for now. */
+function buildStores(
+  { config, keptConfig, clock, timers, random, log, pause, files: allFiles = systemFiles }: DaemonParts,
+  inForce: ConfigInForce,
+  isCut: () => boolean,
+) {
+  const { directory } = config.state;
+  const cache = new AnswerCache(config.cache, { isCut });
+  const disk = new StateDisk(allFiles, { directory, clock, timers, log });
+  const lock = new DirectoryLock(directory, disk);
+  const files = guardedFiles(disk.files, lock);
+  const ledger = new Ledger({ directory }, { clock, timers, log, files });
+  const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
+  const spare = {
+    names: [...(keptConfig === undefined ? [] : [keptConfig.name]), TREND_FILE, SNAPSHOT_FILE],
+    onRemoved: (file: string) => STORE_MESSAGES.roomMade(log, { file }),
+  };
+  const backend = new FileBackend(directory, { random, files, lock, spare });
+  const store = new StateStore(ENDPOINTS, backend, { clock, timers, log, pause, onSetAside });
+  const retainedStore = new StateStore(RETAINED, backend, { clock, timers, log, pause, onSetAside });
+  const answers = new AnswersSnapshot(
+    { directory, sizeOctets: cache.settings.sizeOctets, scope: inForce.routes.scope },
+    { cache, clock, timers, random, log, pause, onSetAside, files },
+  );
+  return { cache, disk, lock, files, ledger, store, retainedStore, answers };
+}
+
+type OutageRooms = ReturnType<typeof buildOutageRooms>;
+
+interface LinkReactions {
+  /** Asks every source and upstream that may be reachable again. */
+  readonly pollAgain: (reason: string) => void;
+  /** AWS can be reached again. */
+  readonly onLinkBack: () => void;
+}
+
+/** The rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
+function buildOutageRooms(
+  { clock, timers, log }: DaemonParts,
+  inForce: ConfigInForce,
+  { ledger, answers }: ReturnType<typeof buildStores>,
+  { pollAgain, onLinkBack }: LinkReactions,
+) {
+  const chronicle = new LinkChronicle({
+    clock,
+    timers,
+    record: (place, change, agoMs) => ledger.record(linkEvent(place, change), agoMs),
+  });
+  const link = new LinkMonitor({
+    clock,
+    log,
+    onRestored: ({ side }) => {
+      if (side === 'aws') onLinkBack();
+      pollAgain(`${side} reachable again`);
+    },
+    onTransition: (transition) => {
+      chronicle.note(transition);
+      if (transition.to === 'disconnected') answers.noteCut();
+    },
+    isRehearsed: (side, key) => side === 'aws' || inForce.routes.acrossLink.has(key),
+  });
+  const drill = new Drill({
+    clock,
+    timers,
+    log,
+    byPolicy: () => failsWhileDisconnected(disconnectedRules(inForce.config)),
+    retained: () => inForce.config.retain,
+    onChange: (change) => {
+      ledger.record({ kind: 'drill', ...change });
+      link.rehearse(change.phase === 'started');
+      if (change.phase === 'started' || change.by === 'shutdown') return;
+      onLinkBack();
+      pollAgain('drill is over');
+    },
+  });
+  return { chronicle, link, drill };
 }

@@ -1,5 +1,7 @@
 /** Builds the rooms that a query passes: sockets, intake, resolver, forwarder. Nothing here opens a socket. */
 import type { Config } from '../config/config.ts';
+import type { Drill } from '../drill/drill.ts';
+import type { LinkMonitor } from '../link/link-monitor.ts';
 import { LINK_THRESHOLDS } from '../link/link-state.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, type Steps } from '../runtime/slices.ts';
@@ -27,7 +29,6 @@ import {
   type ResolverRules,
 } from '../serving/resolver/resolver-deps.ts';
 import type { Route } from '../serving/turn.ts';
-import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import { type ConfigInForce, defaultGroup, disconnectedRules, siteNames } from './routes.ts';
 
@@ -36,7 +37,7 @@ interface Deps {
   readonly calls: ChosenCalls;
   readonly inForce: ConfigInForce;
   readonly cache: AnswerCache;
-  readonly outage: OutageRooms;
+  readonly outage: { readonly link: LinkMonitor; readonly drill: Drill };
   /** Asks every source and upstream that may be reachable again. */
   readonly pollAgain: (reason: string) => void;
   /** Returns the TXT strings at `_status.<endpoint>`. */

@@ -1,6 +1,5 @@
 import t from 'tap';
-import { linkEvent } from '../../src/daemon/ledger-events.ts';
-import { LinkChronicle } from '../../src/daemon/outage-rooms.ts';
+import { LinkChronicle, linkEvent } from '../../src/daemon/ledger-events.ts';
 import { LinkMonitor } from '../../src/link/link-monitor.ts';
 import { Ledger } from '../../src/store/ledger.ts';
 import { readLedger } from '../../src/store/ledger-reader.ts';
