@@ -3,12 +3,12 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { metricsPage } from '../src/admin/metrics.ts';
 import { SERVE_MESSAGES } from '../src/commands/serve-messages.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { checksPage } from './checks-page.ts';
 import { configurationPage, jsonSchema, referenceYaml } from './config-reference.ts';
+import { metricsPage } from './metrics-page.ts';
 import { rulesFile } from './monitoring/alerts.ts';
 import { boardFile } from './monitoring/board.ts';
 import { logPage, ROOM_MESSAGES } from './room-messages.ts';

@@ -1,5 +1,6 @@
 /** Joins the rooms' declarations of log lines to one list. `docs/log.md` is generated from it. */
-import { ADMIN_MESSAGES } from '../src/admin/admin-messages.ts';
+import { CONTROL_MESSAGES } from '../src/admin/control-server.ts';
+import { HTTP_MESSAGES } from '../src/admin/http-server.ts';
 import { DAEMON_MESSAGES } from '../src/daemon/daemon-messages.ts';
 import { DRILL_MESSAGES } from '../src/drill/drill.ts';
 import { FAR_SIDE_MESSAGES } from '../src/far-side/far-side-messages.ts';
@@ -22,7 +23,8 @@ export const ROOM_MESSAGES: readonly (readonly [room: string, Readonly<Record<st
   ['Listening sockets', LISTENER_MESSAGES],
   ['Limits, and the log itself', LOG_MESSAGES],
   ['Drills', DRILL_MESSAGES],
-  ['Pages and commands', ADMIN_MESSAGES],
+  ['Pages', HTTP_MESSAGES],
+  ['Commands', CONTROL_MESSAGES],
   ['The thread that speaks HTTPS', FAR_SIDE_MESSAGES],
   ['The runtime', RUNTIME_MESSAGES],
 ];

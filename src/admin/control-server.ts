@@ -7,12 +7,31 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import type { Log } from '../log/log.ts';
+import { type Log, messages } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
-import { sleep, type Timers } from '../runtime/timers.ts';
-import { ADMIN_MESSAGES } from './admin-messages.ts';
+import { endsWithin, type Timers } from '../runtime/timers.ts';
 import { type ControlErrorBody, ControlRefusal, type ControlRoute } from './control-route.ts';
 import { listenAtPath, type SocketRefusal } from './control-socket.ts';
+
+export const CONTROL_MESSAGES = messages({
+  controlFailed: {
+    level: 'error',
+    text: 'control server failed',
+    fields: { err: 'the error' },
+    fix: 'restart the server if its commands no longer answer; DNS is not affected',
+  },
+  command: {
+    level: 'info',
+    text: 'control command',
+    fields: { command: 'method and path', status: 'the HTTP status of its answer' },
+  },
+  commandFailed: {
+    level: 'error',
+    text: 'control command failed',
+    fields: { err: 'the error', command: 'method and path' },
+    fix: 'report the line',
+  },
+});
 
 export interface ControlServerOptions {
   readonly path: string;
@@ -62,7 +81,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
   server.maxConnections = MAX_CONNECTIONS;
   const outcome = await listenAtPath(server, path);
   if (outcome.kind === 'refused') return outcome;
-  server.on('error', (error) => ADMIN_MESSAGES.controlFailed(log, { err: error }));
+  server.on('error', (error) => CONTROL_MESSAGES.controlFailed(log, { err: error }));
   const close = async () => {
     const closed = once(server, 'close');
     await outcome.remove(); // first of all: a caller that comes now sees that no server is there
@@ -77,6 +96,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
 const MAX_BODY_OCTETS = 64 * 1024;
 /** A reload waits for sockets, a flush for the disk. After this time the caller gets an answer that says so. */
 const RUN_MS = 20_000;
+const LATE = 'it goes on: look at the status and the log';
 
 interface Answer {
   readonly status: number;
@@ -106,13 +126,17 @@ async function answerTo(request: IncomingMessage, parts: ControlServerOptions): 
     const routes = await parts.routes();
     const route = routes.find(({ method, path }) => `${method} ${path}` === label);
     if (route === undefined) return noSuchRoute(request, routes);
-    const body = await readBody(request);
-    if (body.kind === 'failed') return failed(body.status, `${label}: ${body.error}`, body.fix);
-    const outcome = await within(RUN_MS, label, () => route.run(body.value), timers);
-    if (route.method === 'POST') ADMIN_MESSAGES.command(log, { command: label, status: outcome.status });
+    const body = await readBody(request, label);
+    if ('answer' in body) return body.answer;
+    const running = route.run(body.value).then(outcomeOf);
+    const isInTime = await endsWithin(timers, running, RUN_MS);
+    const outcome = isInTime
+      ? await running
+      : failed(504, `${label}: not done within ${RUN_MS / 1000} s`, LATE);
+    if (route.method === 'POST') CONTROL_MESSAGES.command(log, { command: label, status: outcome.status });
     return outcome;
   } catch (error) {
-    ADMIN_MESSAGES.commandFailed(log, { err: error, command: label });
+    CONTROL_MESSAGES.commandFailed(log, { err: error, command: label });
     return failed(500, `${label}: failed`, 'its log says why: journalctl -u outpost-dns');
   }
 }
@@ -132,57 +156,26 @@ function answer(status: number, content: unknown): Answer {
   return { status, body: `${JSON.stringify(content ?? null)}\n` };
 }
 
-async function within(
-  limitMs: number,
-  label: string,
-  run: () => Promise<unknown>,
-  timers: Timers,
-): Promise<Answer> {
-  const enough = new AbortController();
-  const late = sleep(timers, limitMs, enough.signal).then(() =>
-    failed(
-      504,
-      `${label}: not done within ${limitMs / 1000} s`,
-      'it goes on: look at the status and the log',
-    ),
-  );
-  try {
-    return await Promise.race([run().then(outcomeOf), late]);
-  } finally {
-    enough.abort();
-  }
-}
-
 function outcomeOf(content: unknown): Answer {
   if (!(content instanceof ControlRefusal)) return answer(200, content);
   return failed(content.status, content.error, content.fix);
 }
 
-type Body =
-  | { readonly kind: 'read'; readonly value: unknown }
-  | {
-      readonly kind: 'failed';
-      readonly status: 400 | 413;
-      readonly error: string;
-      readonly fix: string;
-    };
-
-const TOO_LARGE: Body = {
-  kind: 'failed',
-  status: 413,
-  error: `a body of more than ${MAX_BODY_OCTETS} octets`,
-  fix: 'send a command, not a file',
-};
-
-async function readBody(request: IncomingMessage): Promise<Body> {
+/** The body as a value, or the answer to a body that cannot be read. */
+async function readBody(
+  request: IncomingMessage,
+  label: string,
+): Promise<{ readonly value: unknown } | { readonly answer: Answer }> {
   const octets = await collect(request);
-  if (octets === undefined) return TOO_LARGE;
+  if (octets === undefined) {
+    const error = `${label}: a body of more than ${MAX_BODY_OCTETS} octets`;
+    return { answer: failed(413, error, 'send a command, not a file') };
+  }
   const text = octets.toString('utf8').trim();
-  if (text === '') return { kind: 'read', value: {} };
   try {
-    return { kind: 'read', value: JSON.parse(text) };
+    return { value: text === '' ? {} : JSON.parse(text) };
   } catch {
-    return { kind: 'failed', status: 400, error: 'the body is not JSON', fix: 'send JSON, or no body' };
+    return { answer: failed(400, `${label}: the body is not JSON`, 'send JSON, or no body') };
   }
 }
 

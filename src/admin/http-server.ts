@@ -12,10 +12,24 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { type AddressInfo, isIP, isIPv6, type Socket } from 'node:net';
-import { LimitLog, type Log } from '../log/log.ts';
+import { LimitLog, type Log, messages } from '../log/log.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/slices.ts';
-import { ADMIN_MESSAGES } from './admin-messages.ts';
+
+export const HTTP_MESSAGES = messages({
+  httpFailed: {
+    level: 'error',
+    text: 'admin server failed',
+    fields: { err: 'the error' },
+    fix: 'restart the server if its pages no longer answer; DNS is not affected',
+  },
+  pageFailed: {
+    level: 'error',
+    text: 'answer to an HTTP request failed',
+    fields: { err: 'the error', path: 'the path asked for' },
+    fix: 'report the line',
+  },
+});
 
 /** The answer of a path; the server writes `body` unchanged. */
 export interface Page {
@@ -82,7 +96,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     (request, response) => {
       if (!slots.mayWait(request.socket)) return;
       response.on('close', () => slots.answered(request.socket));
-      const next = (): Promise<void> => answerOr500(options, request, response);
+      const next = (): Promise<void> => answer(options, request, response);
       turn = turn.then(pause).then(next, next); // a failed request does not keep other requests from their answers
     },
   );
@@ -97,7 +111,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     else slots.refuse(socket);
   });
   await listen(server, options);
-  server.on('error', (error) => ADMIN_MESSAGES.httpFailed(options.log, { err: error }));
+  server.on('error', (error) => HTTP_MESSAGES.httpFailed(options.log, { err: error }));
   const { address, port } = boundAddress(server);
   return {
     address,
@@ -185,41 +199,37 @@ function boundAddress(server: Server): AddressInfo {
   return bound;
 }
 
-async function answerOr500(
+async function answer(
   options: HttpServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const { pause = async () => undefined } = options;
   try {
-    await answer(options, request, response);
+    await send(request, response, await pageFor(options, request, response), pause);
   } catch (error) {
-    ADMIN_MESSAGES.pageFailed(options.log, { err: error, path: request.url });
-    if (!response.headersSent) send(request, response, textPage(500, 'internal error: see the log\n'));
+    HTTP_MESSAGES.pageFailed(options.log, { err: error, path: request.url });
+    if (response.headersSent) return;
+    await send(request, response, textPage(500, 'internal error: see the log\n'), pause);
   }
 }
 
-async function answer(
-  { pages, isHost = () => false, pause = async () => undefined }: HttpServerOptions,
-  request: IncomingMessage,
+async function pageFor(
+  { pages, isHost = () => false }: HttpServerOptions,
+  { method, headers, url = '/' }: IncomingMessage,
   response: ServerResponse,
-): Promise<void> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
+): Promise<Page> {
+  if (method !== 'GET' && method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
-    return send(
-      request,
-      response,
-      textPage(405, `${request.method} is not allowed here: GET and HEAD are\n`),
-    );
+    return textPage(405, `${method} is not allowed here: GET and HEAD are\n`);
   }
-  if (isForeignHost(request.headers, isHost)) {
+  if (isForeignHost(headers, isHost)) {
     const text = `a browser may not ask by this name: add it to admin.hosts, or ask by address\n`;
-    return send(request, response, textPage(403, text));
+    return textPage(403, text);
   }
-  const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
   const known = typeof pages === 'function' ? await pages() : pages;
-  const page = known.get(path);
-  if (page !== undefined) return sendLong(request, response, await page(), pause);
-  send(request, response, textPage(404, `nothing at this path: try ${[...known.keys()].join(' ')}\n`));
+  const page = known.get(url.split('?', 1)[0] ?? '/');
+  return page?.() ?? textPage(404, `nothing at this path: try ${[...known.keys()].join(' ')}\n`);
 }
 
 /**
@@ -246,28 +256,24 @@ function hostName(host: string): string {
   return bracketed ?? host.replace(/:\d*$/, '').replace(/\.$/, '').toLowerCase();
 }
 
-function send(request: IncomingMessage, response: ServerResponse, page: Page): void {
-  const pieces = piecesOf(page);
-  sendHead(response, page, pieces);
-  for (const piece of request.method === 'HEAD' ? [] : pieces) response.write(piece);
-  response.end();
-}
-
 /** Hands each piece to the socket in a turn of its own; does not wait for a client that reads slowly. */
-async function sendLong(
-  request: IncomingMessage,
+async function send(
+  { method }: IncomingMessage,
   response: ServerResponse,
   page: Page,
   pause: Pause,
 ): Promise<void> {
-  if (page.stream !== undefined && request.method === 'GET') return sendStream(response, page, page.stream);
+  if (page.stream !== undefined && method === 'GET') return sendStream(response, page, page.stream);
   const pieces = piecesOf(page);
-  if (request.method === 'HEAD' || pieces.length === 1) return send(request, response, page);
-  sendHead(response, page, pieces);
-  for (const piece of pieces) {
+  response.writeHead(page.status, {
+    ...headersOf(page),
+    'Content-Length': pieces.reduce((sum, { length }) => sum + length, 0),
+    ...(page.policy === undefined ? {} : { 'Content-Security-Policy': page.policy }),
+  });
+  for (const [at, piece] of (method === 'HEAD' ? [] : pieces).entries()) {
+    if (at > 0) await pause();
     if (response.destroyed) return;
     response.write(piece);
-    await pause();
   }
   response.end();
 }
@@ -276,11 +282,7 @@ async function sendLong(
 const MAX_UNREAD_OCTETS = 16_384;
 
 function sendStream(response: ServerResponse, page: Page, stream: NonNullable<Page['stream']>): void {
-  response.writeHead(page.status, {
-    'Content-Type': page.contentType,
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-  });
+  response.writeHead(page.status, headersOf(page));
   for (const piece of piecesOf(page)) response.write(piece);
   const opened = stream((text) => {
     if (response.writableLength > MAX_UNREAD_OCTETS) response.destroy();
@@ -290,14 +292,8 @@ function sendStream(response: ServerResponse, page: Page, stream: NonNullable<Pa
   else response.on('close', () => opened[Symbol.dispose]());
 }
 
-function sendHead(response: ServerResponse, page: Page, pieces: readonly Uint8Array[]): void {
-  response.writeHead(page.status, {
-    'Content-Type': page.contentType,
-    'Content-Length': pieces.reduce((sum, { length }) => sum + length, 0),
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    ...(page.policy === undefined ? {} : { 'Content-Security-Policy': page.policy }),
-  });
+function headersOf({ contentType }: Page) {
+  return { 'Content-Type': contentType, 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
 }
 
 /** Encoded once for all who get the same page, and held once, however slowly they read. */

@@ -7,8 +7,7 @@ import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
 import { inPieces, jsonTexts } from './long-text.ts';
 import type { Metrics } from './metrics.ts';
-import { STATUS_PAGE_POLICY } from './page-style.ts';
-import { statusTexts, type TimelineEvent } from './status-page.ts';
+import { STATUS_PAGE_POLICY, statusTexts, type TimelineEvent } from './status-page.ts';
 
 /** The part of the status from which the server writes `/readyz`. */
 interface Readiness {
@@ -46,7 +45,8 @@ const SHARED_MS = 1_000;
 export function createPages<Status extends Readiness>(
   options: PagesOptions<Status>,
 ): ReadonlyMap<string, MakePage> {
-  const { reports, status, processMetrics = true, pause = async () => undefined } = options;
+  const { reports, status, timers, revision } = options;
+  const { processMetrics = true, pause = async () => undefined } = options;
   let metrics: Metrics | undefined;
   const shared = (make: MakePage) => sharedPage(make, options);
   const panels = async (): Promise<PanelsBody> => {
@@ -59,15 +59,17 @@ export function createPages<Status extends Readiness>(
     contentType: JSON_TYPE,
     body: await inPieces(jsonLine(value), pause),
   });
-  const html = async () => {
+  /** For a person; its foot names the other pages. */
+  const html = async (): Promise<Page> => {
     const events = (await options.timeline?.()) ?? [];
     const all = (await panels()).panels;
     const shown = [...all.slice(0, 2), ...((await options.pagePanels?.()) ?? []), ...all.slice(2)];
-    return inPieces(statusTexts(shown, events), pause);
+    const body = await inPieces(statusTexts(shown, events), pause);
+    return { status: 200, contentType: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY };
   };
   return new Map<string, MakePage>([
-    ['/', shared(async () => statusHtml(await html()))],
-    ...liveEntry(options),
+    ['/', shared(html)],
+    ...(timers === undefined ? [] : [['/live', livePage({ timers, revision })] as const]),
     [
       '/metrics',
       shared(async () => {
@@ -90,10 +92,6 @@ export function createPages<Status extends Readiness>(
 
 /** By the first scrape: prom-client takes more time to load than all pages together. */
 export const importMetrics = () => loadLate(() => import('./metrics.ts'));
-
-function liveEntry({ timers, revision }: Pick<PagesOptions<Readiness>, 'timers' | 'revision'>) {
-  return timers === undefined ? [] : [['/live', livePage({ timers, revision })] as const];
-}
 
 function* jsonLine(value: unknown): Iterable<string> {
   yield* jsonTexts(value);
@@ -143,11 +141,6 @@ function sharedPage(
     });
     return next;
   };
-}
-
-/** For a person; its foot names the other pages. */
-function statusHtml(body: Page['body']): Page {
-  return { status: 200, contentType: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY };
 }
 
 function readiness({ server }: Readiness): Page {

@@ -129,7 +129,7 @@ const ADMISSIBLE: ReadonlySet<string> = new Set(['public', 'not-allowed']);
 type Found = ReturnType<PinControl['clusters']>[number];
 
 function placeOf({ name, region }: Found) {
-  return { cluster: name, ...(region === undefined ? {} : { region }) };
+  return { cluster: name, region };
 }
 
 function find(control: PinControl, { cluster, region }: UnpinCommand): Found | ControlRefusal {

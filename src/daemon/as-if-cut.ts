@@ -1,19 +1,17 @@
 /**
  * Rehearses, for `check --as-if-cut`, every question that matters in an outage: endpoints, retained names, and names that clients
- * asked for in the last day. Clients notice nothing: see rehearsal.ts. The page shows the result as a panel.
+ * asked for in the last day. Clients notice nothing: see rehearsal.ts.
  */
 import type { AsIfCutReport } from '../admin/drill-control.ts';
 import { HEADER_OCTETS, rcodeAt, uint16At } from '../protocol/wire/header.ts';
 import { skipName } from '../protocol/wire/query.ts';
 import { RCODE, TYPE, typeName } from '../protocol/words/codes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
-import { type Panel, toned } from '../report/report.ts';
-import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Steps } from '../runtime/slices.ts';
-import { sleep, type Timers } from '../runtime/timers.ts';
+import { inSlices, type Steps } from '../runtime/slices.ts';
 import { failsWhileDisconnected } from '../serving/local-zones/disconnected-rules.ts';
 import type { Rehearsal } from '../serving/resolver/rehearsal.ts';
+import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 import { disconnectedRules } from './routes.ts';
 
@@ -22,7 +20,15 @@ const DAY_MS = 86_400_000;
 const BUDGET_MS = 4_000;
 const MOST_LISTED = 200;
 
-export function* asIfCut(
+/** A rehearsal takes some tens of microseconds. */
+const REHEARSALS_PER_TURN = 10;
+
+/** For `check --as-if-cut`, and for the page. */
+export function rehearseCut({ pause, clock }: Pick<DaemonParts, 'pause' | 'clock'>, rooms: Rooms) {
+  return inSlices(asIfCut(rooms, clock), pause, REHEARSALS_PER_TURN);
+}
+
+function* asIfCut(
   { serving, rehearsal, cache, failedNames, inForce }: Rooms,
   clock: Pick<Clock, 'monotonicMs'>,
 ): Steps<AsIfCutReport> {
@@ -100,82 +106,4 @@ class Group {
   report(): AsIfCutReport['asked'] {
     return { tried: this.#tried, failing: this.#failing, more: this.#more };
   }
-}
-
-const TITLE = 'If the link were cut now';
-/** Failing questions on the page; `outpost-dns check --as-if-cut` lists more. */
-const MOST_ROWS = 10;
-
-const GROUPS = [
-  ['endpoints', 'endpoints'],
-  ['retained', 'retained names'],
-  ['asked', 'names asked for in the last day'],
-] as const satisfies readonly (readonly [keyof AsIfCutReport, string])[];
-
-export function cutPanel(report: AsIfCutReport): Panel {
-  const counts = GROUPS.map(([group, text]) => {
-    const { tried, failing, more } = report[group];
-    return { text, tried, failing, fails: failing.length + more };
-  });
-  const fails = counts.reduce((sum, group) => sum + group.fails, 0);
-  const rows = counts.flatMap(({ text, failing }) =>
-    failing.map(({ name, type, step }) => [name, type, text, step]),
-  );
-  const isBad = counts.slice(0, 2).some((group) => group.fails > 0);
-  return {
-    title: TITLE,
-    badge:
-      fails === 0
-        ? toned('good', 'nothing would fail')
-        : toned(isBad ? 'bad' : 'doubtful', `${fails} would fail`),
-    about: 'what is known here alone; outpost-dns check --as-if-cut says the fixes',
-    facts: [
-      ...counts.map(
-        ({ text, tried, fails }) =>
-          [text, tried === 0 ? 'none' : `${tried - fails} of ${tried} answered`] as const,
-      ),
-      ...(report.failByRule === 0
-        ? []
-        : [['fail at once by a rule', `${report.failByRule} names, services of AWS most likely`] as const]),
-    ],
-    ...(rows.length === 0
-      ? {}
-      : { head: ['name', 'type', 'group', 'fails at'], rows: rows.slice(0, MOST_ROWS) }),
-    ...(fails > MOST_ROWS ? { rest: `and ${fails - MOST_ROWS} more` } : {}),
-  };
-}
-
-/** How old the rehearsal on the page may be: it takes some seconds of small steps where the cache is full. */
-const EVERY_MS = 60_000;
-/** How long the first page waits for it: a rehearsal of a small cache is part of the first page that a person sees. */
-const WAIT_MS = 300;
-
-/** A rehearsal runs only for a page that is open. Where it takes longer than a person waits, the panel says so until it ends. */
-export function cutPanelOf(
-  rehearse: () => Promise<AsIfCutReport>,
-  { clock, timers }: { readonly clock: Pick<Clock, 'monotonicMs'>; readonly timers: Timers },
-): () => Promise<readonly Panel[]> {
-  let panels: readonly Panel[] | undefined;
-  let startedMs = Number.NEGATIVE_INFINITY;
-  let running: Promise<void> | undefined;
-  return async () => {
-    const nowMs = clock.monotonicMs();
-    if (nowMs - startedMs >= EVERY_MS) {
-      startedMs = nowMs;
-      running = inBackground('admin', async () => {
-        panels = [cutPanel(await rehearse())];
-      });
-    }
-    if (panels === undefined && running !== undefined) await endOf(running, timers);
-    return (
-      panels ?? [{ title: TITLE, about: 'the server is finding out: some seconds where its cache is full' }]
-    );
-  };
-}
-
-/** Resolves at the end of `running`, which never rejects, or after `WAIT_MS`. */
-async function endOf(running: Promise<void>, timers: Timers): Promise<void> {
-  const ended = new AbortController();
-  await Promise.race([running, sleep(timers, WAIT_MS, ended.signal)]);
-  ended.abort();
 }

@@ -17,7 +17,7 @@ import { CLUSTERS_PER_TURN } from '../refresh/refresh-plane.ts';
 import { optionalSeconds, seconds } from '../report/report.ts';
 import { inSlices } from '../runtime/slices.ts';
 import type { Rehearsed } from '../serving/resolver/rehearsal.ts';
-import { asIfCut } from './as-if-cut.ts';
+import { rehearseCut } from './as-if-cut.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 import { notReady } from './server-report.ts';
@@ -44,32 +44,23 @@ async function notReadyNow({ pause }: Pick<DaemonParts, 'pause'>, { plane, servi
   return notReady(clusters, serving.current.records);
 }
 
-/** A rehearsal takes some tens of microseconds. */
-const REHEARSALS_PER_TURN = 10;
-
-/** For `check --as-if-cut`, and for the page. */
-export function rehearseCut({ pause, clock }: Pick<DaemonParts, 'pause' | 'clock'>, rooms: Rooms) {
-  return inSlices(asIfCut(rooms, clock), pause, REHEARSALS_PER_TURN);
-}
-
 function pinControl({ plane, store }: Rooms): PinControl {
   /** Waits for the clients' answer first, and then for the disk. */
   const repin = async (
     { cluster, region }: { readonly cluster: string; readonly region?: string | undefined },
     pin: (Pick<Pin, 'addresses' | 'why' | 'by'> & { readonly forMs: number }) | undefined,
   ): Promise<PinReport> => {
-    const place = { cluster, ...(region === undefined ? {} : { region }) };
-    await plane.repin({ name: cluster, ...place }, pin);
+    await plane.repin({ name: cluster, region }, pin);
     const saved = await store.flush();
     const snapshot = plane.clusterSnapshot(cluster, region);
-    const status = pinStatus(snapshot?.pin);
     return {
-      ...place,
+      cluster,
+      region,
       endpoint: snapshot?.endpoint,
       served: snapshot?.addresses.map(({ address }) => address) ?? [],
-      pin: status,
+      pin: pinStatus(snapshot?.pin),
       isSaved: saved.kind !== 'failed',
-      ...(saved.kind === 'failed' ? { saveFailure: saved.detail } : {}),
+      saveFailure: saved.kind === 'failed' ? saved.detail : undefined,
     };
   };
   return {
@@ -102,7 +93,7 @@ function flushControl({ pause }: Pick<DaemonParts, 'pause'>, rooms: Rooms): Flus
           endpoint !== undefined && isWanted(endpoint) ? [endpoint] : [],
         ),
         isSaved: written.kind === 'written',
-        ...(written.kind === 'failed' ? { saveFailure: written.detail } : {}),
+        saveFailure: written.kind === 'failed' ? written.detail : undefined,
       };
     },
   };
@@ -127,7 +118,7 @@ function explainName(rooms: Rooms, name: string, qtype: number): ExplainReport {
     type: typeName(qtype),
     now: answer('now'),
     inCut: answer('cut'),
-    ...(cluster === undefined ? {} : { endpoint: endpointReport(cluster) }),
+    endpoint: cluster && endpointReport(cluster),
   };
 }
 
@@ -144,18 +135,14 @@ function answerReport(
     step,
     why,
     origin,
-    ...(message === undefined ? {} : { rcode: rcodeName(rcodeAt(message, 0)) }),
+    rcode: message && rcodeName(rcodeAt(message, 0)),
     records: message === undefined ? [] : recordsIn(message),
     upstreams: message === undefined ? (group?.upstreams.map(({ text }) => text) ?? []) : [],
-    ...(kept === undefined
-      ? {}
-      : {
-          kept: {
-            ageSeconds: seconds(kept.ageMs),
-            freshForSeconds: seconds(kept.freshForMs),
-            givenForSeconds: optionalSeconds(kept.givenForMs),
-          },
-        }),
+    kept: kept && {
+      ageSeconds: seconds(kept.ageMs),
+      freshForSeconds: seconds(kept.freshForMs),
+      givenForSeconds: optionalSeconds(kept.givenForMs),
+    },
   };
 }
 
@@ -177,14 +164,14 @@ function endpointReport(cluster: ClusterSnapshot): NonNullable<ExplainReport['en
   const { region, basis, sources, warnings } = cluster;
   return {
     cluster: cluster.cluster,
-    ...(region === undefined ? {} : { region }),
+    region,
     basis,
     sources: sources.map(({ source, latest, lastSuccessAgoMs, addresses, lastFailure }) => ({
       source,
       latest,
       ageSeconds: optionalSeconds(lastSuccessAgoMs),
-      ...(addresses === undefined ? {} : { addresses }),
-      ...(latest === 'failed' && lastFailure !== undefined ? { failure: lastFailure.detail } : {}),
+      addresses,
+      failure: latest === 'failed' ? lastFailure?.detail : undefined,
     })),
     agreement: agreementOf(cluster),
     addresses: explainAddresses(cluster).map(addressReport),
@@ -206,19 +193,15 @@ function addressReport({ sources, proof, ...one }: AddressExplanation) {
     ...one,
     sources: sources.map(({ source, isInLastAnswer, firstSeenAgoMs, lastSeenAgoMs }) => ({
       source,
-      ...(isInLastAnswer === undefined ? {} : { isInLastAnswer }),
+      isInLastAnswer,
       firstSeenAgeSeconds: optionalSeconds(firstSeenAgoMs),
       lastSeenAgeSeconds: optionalSeconds(lastSeenAgoMs),
     })),
-    ...(proof === undefined
-      ? {}
-      : {
-          proof: {
-            state: proof.state,
-            ...(proof.reason === undefined ? {} : { reason: proof.reason }),
-            ageSeconds: seconds(proof.sinceAgoMs),
-            provenAgeSeconds: optionalSeconds(proof.provenAgoMs),
-          },
-        }),
+    proof: proof && {
+      state: proof.state,
+      reason: proof.reason,
+      ageSeconds: seconds(proof.sinceAgoMs),
+      provenAgeSeconds: optionalSeconds(proof.provenAgoMs),
+    },
   };
 }

@@ -105,8 +105,8 @@ function listening({ handed, outliving, clock, log }: DaemonParts, { libc, datag
     createUdp: udpListeners(datagrams),
     hasPacketInfo: datagrams !== undefined,
     handed: new HandedListenSockets(sockets, libc?.duplicate),
-    ...(opened?.kind === 'open' ? { taken: new TakenQueries(opened.file, clock, log) } : {}),
-    ...(libc === undefined ? {} : { watchHostAddresses: libc.watchHostAddresses }),
+    taken: opened?.kind === 'open' ? new TakenQueries(opened.file, clock, log) : undefined,
+    watchHostAddresses: libc?.watchHostAddresses,
   };
 }
 

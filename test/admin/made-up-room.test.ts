@@ -3,8 +3,8 @@
  * metric is written in the room that counts. A new room is one line in the list of src/daemon/report.ts.
  */
 import t from 'tap';
+import { metricsPage } from '../../scripts/metrics-page.ts';
 import { startHttpServer } from '../../src/admin/http-server.ts';
-import { metricsPage } from '../../src/admin/metrics.ts';
 import { createPages } from '../../src/admin/pages.ts';
 import { getPanels } from '../../src/commands/server-client.ts';
 import { panelLines } from '../../src/commands/status.ts';

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { STATUS_PAGE_POLICY } from '../../src/admin/page-style.ts';
-import { statusTexts } from '../../src/admin/status-page.ts';
+import { STATUS_PAGE_POLICY, statusTexts } from '../../src/admin/status-page.ts';
 import { endpoint, panelsOf, report, serverReport } from './report-fixture.ts';
 
 const statusPage = (panels: Parameters<typeof statusTexts>[0]) => [...statusTexts(panels)].join('');

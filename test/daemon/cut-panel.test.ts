@@ -1,6 +1,6 @@
 /** What an outage would cost, on the page: in words, made once a minute, and a page waits a moment for it at most. */
 import t from 'tap';
-import { cutPanel, cutPanelOf } from '../../src/daemon/as-if-cut.ts';
+import { cutPanel, cutPanelOf } from '../../src/daemon/pages.ts';
 import { backgroundFailures } from '../../src/runtime/background.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { type Counts, TrendWatch } from '../../src/daemon/page-parts.ts';
+import { type Counts, TrendWatch } from '../../src/daemon/trend-watch.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
 import { SPANS, Trend } from '../../src/trend/trend.ts';

@@ -1,7 +1,8 @@
-/** What the page shows beside the status: the timeline of the ledger, and the figures over time. */
-
+/**
+ * Reads the counters once in ten seconds and keeps the figures for the plots of the page. The path of a query pays nothing for
+ * them. The figures survive a restart in a file that may be lost.
+ */
 import { join } from 'node:path';
-import type { TimelineEvent } from '../admin/status-page.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -9,41 +10,9 @@ import { endsWithin, type Timers } from '../runtime/timers.ts';
 import type { ORIGIN } from '../serving/counters.ts';
 import { readWhole, replaceFile } from '../store/atomic-file.ts';
 import { type FileSystem, StoreError } from '../store/file-system.ts';
-import { readRecent } from '../store/ledger-reader.ts';
-import { sentenceOfEntry } from '../store/ledger-sentence.ts';
 import { type Reading, SPANS, TREND_FILE, TREND_OCTETS, type Trend } from '../trend/trend.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
-
-/** Events on the page; `outpost-dns history` has all of them. */
-const MOST_EVENTS = 200;
-/** A page does not wait longer for the disk: it then shows the events of before. */
-const EVENTS_WAIT_MS = 1_000;
-
-/** The newest events, the newest first. The files are read again only after the ledger has written. */
-export function timelineOf({ config, pause, timers }: DaemonParts, { ledger, files }: Rooms) {
-  let readAt = -1;
-  let events: readonly TimelineEvent[] = [];
-  let reading: Promise<void> | undefined;
-  const read = async (written: number): Promise<void> => {
-    const entries = await readRecent(config.state.directory, MOST_EVENTS, pause, files);
-    readAt = written;
-    events = entries.map((entry) => {
-      const { text, tone = 'plain' } = sentenceOfEntry(entry);
-      const crash = entry.isAfterCrash ? ', after a run that ended without a stop' : '';
-      return { at: entry.at, kind: entry.kind, text: `${text}${crash}`, tone };
-    });
-  };
-  return async (): Promise<readonly TimelineEvent[]> => {
-    const { written } = ledger.state();
-    if (written === readAt) return events;
-    reading ??= inBackground('admin', () => read(written)).finally(() => {
-      reading = undefined;
-    });
-    await endsWithin(timers, reading, EVENTS_WAIT_MS);
-    return events;
-  };
-}
 
 export function watchTrend({ config, clock, timers, random }: DaemonParts, rooms: Rooms): TrendWatch {
   const { directory } = config.state;
@@ -73,9 +42,6 @@ function countsOf({ resolver, forwarder, link }: Rooms): Counts {
     link: LINK_VALUES[link.current().summary.condition],
   };
 }
-
-// Reads the counters once in ten seconds and keeps the figures for the plots of the page. The path of a query pays
-// nothing for them. The figures survive a restart in a file that may be lost.
 
 interface TrendWatchParts {
   readonly directory: string;
