@@ -50,7 +50,7 @@ export async function getPage(
 const statusFacts = z.object({
   server: z.object({ ready: z.boolean(), listening: z.array(z.object({ address: z.string() })) }),
   endpoints: z.array(z.object({ endpoint: z.string().optional(), addresses: z.array(z.unknown()) })),
-  state: z.object({ directory: z.string(), isOurs: z.boolean(), faults: z.array(z.string()) }),
+  state: z.object({ directory: z.string() }),
 });
 
 /** `whole`: the JSON as it came, with fields that a later version may have added. */

@@ -127,10 +127,10 @@ state: {directory: ${state}}
 });
 
 t.test('texts from files cannot steer the terminal', async (t) => {
-  const evil = { ...problem('cluster-unknown', 'a\x1b[2Jb\nc', 'd\re'), why: 'f\x07' };
+  const evil = problem('cluster-unknown', 'a\x1b[2Jb\nc', 'd\re').map((one) => ({ ...one, why: 'f\x07' }));
   const lines = report(
     await load('clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2]\n'),
-    [evil],
+    evil,
     paintNothing,
   );
   t.strictSame(lines.slice(0, 3), ['[!!] problem: a [2Jb c', '     f', '     fix: d e (cluster-unknown)']);

@@ -2,7 +2,7 @@
  * Findings about the way to AWS, by the calls that the server itself makes: credentials, permissions, clock, proxy and
  * authorities. Also: what the sources say of each cluster.
  */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { ClusterConfig } from '../../config/config.ts';
 import type { FarSource } from '../../far-side/poll.ts';
 import type { ClusterDetails } from '../../records/endpoint-record.ts';
@@ -11,11 +11,13 @@ import { SOURCE_NAMES, traitsOf } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
 import { missingStatements } from '../iam-policy.ts';
 import { endingOf, type Finding, problem, warning } from './finding.ts';
+import { type NamedProxy, type namedProxies, proxiesOfHost } from './host.ts';
 import { runningEndpoint, type Site, type SiteEndpoint } from './site.ts';
 import { describedFindings } from './state.ts';
 
 type AwsInspection = Awaited<ReturnType<Site['farSide']['inspectAws']>>;
 type CredentialFacts = AwsInspection['credentials'];
+type FailedObservation = Extract<Observation, { kind: 'failed' }>;
 
 export interface ClusterAnswers {
   readonly endpoint: SiteEndpoint;
@@ -80,11 +82,11 @@ function contextOf(
   const vpcId = cluster.vpcId ?? details?.vpcId;
   return {
     cluster: cluster.name,
-    ...(cluster.region === undefined ? {} : { region: cluster.region }),
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(vpcId === undefined ? {} : { vpcId }),
+    region: cluster.region,
+    endpoint,
+    vpcId,
     subnetIds: details?.subnetIds ?? [],
-    ...(details?.generation === undefined ? {} : { generation: details.generation }),
+    generation: details?.generation,
     knownAddresses: addresses,
   };
 }
@@ -138,13 +140,11 @@ async function credentialFindings(
     if (nowMs - changedMs <= SESSION_FILE_MS) return [];
     const age = ageText((nowMs - changedMs) / 1000);
     const text = `the credentials (${kind}) in "${facts.file}" were written ${age} ago, and nothing renews them`;
-    return [
-      warning('credentials-ending', text, 'see that the agent runs: systemctl status amazon-ssm-agent'),
-    ];
+    return warning('credentials-ending', text, 'see that the agent runs: systemctl status amazon-ssm-agent');
   }
   if (facts.kind === 'session' && endsAtMs === undefined) {
     const text = `the credentials (${kind}) in the environment end within hours, and nothing renews them`;
-    return [warning('credentials-ending', text, 'use credentials that renew themselves: docs/install.md')];
+    return warning('credentials-ending', text, 'use credentials that renew themselves: docs/install.md');
   }
   // a session of a role, of SSO or of a process is renewed by its provider
   if (endsAtMs === undefined || facts.kind !== 'static') return [];
@@ -173,8 +173,8 @@ function noCredentials(
   // a provider that has to ask AWS fails in a cut, and says so as a failure of the network
   if (SILENT.has(reason) || isCut) return [];
   if (reason === 'expired-credentials')
-    return [problem('credentials-expired', `the credentials have expired: ${detail}`, AS_SERVER)];
-  return [problem('credentials-missing', `there are no credentials for AWS: ${detail}`, AS_SERVER)];
+    return problem('credentials-expired', `the credentials have expired: ${detail}`, AS_SERVER);
+  return problem('credentials-missing', `there are no credentials for AWS: ${detail}`, AS_SERVER);
 }
 
 function certificateFindings(
@@ -184,13 +184,11 @@ function certificateFindings(
   const what = `the certificate of IAM Roles Anywhere, "${file}"`;
   const fix = `issue a new certificate, and replace the file: openssl x509 -enddate -noout -in ${file}`;
   if (fault !== undefined)
-    return [
-      problem(
-        'credentials-missing',
-        `${what}, cannot be read: ${fault}`,
-        `make it readable for the server: ls -l ${file}`,
-      ),
-    ];
+    return problem(
+      'credentials-missing',
+      `${what}, cannot be read: ${fault}`,
+      `make it readable for the server: ls -l ${file}`,
+    );
   return endsAtMs === undefined ? [] : endFindings(what, endsAtMs, nowMs, fix);
 }
 
@@ -198,20 +196,18 @@ function endFindings(what: string, endsAtMs: number, nowMs: number, fix: string)
   const ending = endingOf(what, endsAtMs, nowMs);
   if (ending === undefined) return [];
   const { hasEnded, text } = ending;
-  return [hasEnded ? problem('credentials-expired', text, fix) : warning('credentials-ending', text, fix)];
+  return hasEnded ? problem('credentials-expired', text, fix) : warning('credentials-ending', text, fix);
 }
 
 function clockFindings(aheadMs: number): readonly Finding[] {
   if (Math.abs(aheadMs) <= CLOCK_TOLERANCE_MS) return [];
   const off = `${ageText(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? 'ahead of' : 'behind'}`;
   const text = `the clock of this host is ${off} the clock of AWS`;
-  return [
-    problem(
-      'clock-wrong',
-      text,
-      'set it: systemctl enable --now chrony (or systemd-timesyncd), then chronyc makestep',
-    ),
-  ];
+  return problem(
+    'clock-wrong',
+    text,
+    'set it: systemctl enable --now chrony (or systemd-timesyncd), then chronyc makestep',
+  );
 }
 
 async function failureFindings(
@@ -224,63 +220,47 @@ async function failureFindings(
   const { reason, detail, source } = seen;
   switch (reason) {
     case 'denied':
-      return [deniedFinding(seen, endpoint)];
+      return deniedFindings(seen, endpoint);
     case 'refused-credentials':
-      return [problem('credentials-refused', `AWS does not accept the credentials: ${detail}`, REFUSED)];
+      return problem('credentials-refused', `AWS does not accept the credentials: ${detail}`, REFUSED);
     case 'expired-credentials':
-      return [problem('credentials-expired', `the credentials have expired: ${detail}`, AS_SERVER)];
+      return problem('credentials-expired', `the credentials have expired: ${detail}`, AS_SERVER);
     case 'no-credentials':
       return []; // the inspection of the credentials says so
     case 'clock-skew':
-      return [
-        problem(
-          'clock-wrong',
-          `the clock of this host is wrong: ${detail}`,
-          'set it: systemctl enable --now chrony, then chronyc makestep',
-        ),
-      ];
+      return problem('clock-wrong', `the clock of this host is wrong: ${detail}`, SET_CLOCK);
     case 'proxy':
-      return [problem('proxy-refused', `something between this host and AWS refuses: ${detail}`, PROXY)];
-    case 'untrusted-certificate':
-      return [
-        problem(
-          'authority-unknown',
-          `the certificate that AWS shows is not trusted here: ${detail}`,
-          AUTHORITY,
-        ),
-      ];
+      return problem('proxy-refused', `something between this host and AWS refuses: ${detail}`, PROXY);
+    case 'untrusted-certificate': {
+      const text = `the certificate that AWS shows is not trusted here: ${detail}`;
+      return problem('authority-unknown', text, AUTHORITY);
+    }
     case 'timeout':
     case 'network':
       return unreachable(detail, site, await proxies(site));
     case 'not-found':
-      return [
-        problem(
-          'cluster-not-found',
-          `AWS knows no such cluster, zone or name: ${detail}`,
-          'compare clusters[] with: aws eks list-clusters --region REGION',
-        ),
-      ];
+      return problem('cluster-not-found', `AWS knows no such cluster, zone or name: ${detail}`, COMPARE);
     default:
-      return [
-        warning(
-          'source-failing',
-          `the source ${source} of cluster "${endpoint.cluster.name}" fails: ${detail}`,
-          'run the check again in some minutes; "outpost-dns status" shows since when',
-        ),
-      ];
+      return warning(
+        'source-failing',
+        `the source ${source} of cluster "${endpoint.cluster.name}" fails: ${detail}`,
+        'run the check again in some minutes; "outpost-dns status" shows since when',
+      );
   }
 }
 
 const REFUSED = 'compare the access key with IAM: it may be deactivated, deleted, or of another partition';
+const SET_CLOCK = 'set it: systemctl enable --now chrony, then chronyc makestep';
 const PROXY =
   'set HTTPS_PROXY, with user and password where the proxy wants them, or NO_PROXY, in /etc/outpost-dns/environment';
 const AUTHORITY =
   'write the authority of the proxy to a file, and name it in AWS_CA_BUNDLE in /etc/outpost-dns/environment';
+const COMPARE = 'compare clusters[] with: aws eks list-clusters --region REGION';
 
-function deniedFinding(
-  { detail, source }: Extract<Observation, { kind: 'failed' }>,
+function deniedFindings(
+  { detail, source }: FailedObservation,
   { cluster: { name, region, route53 } }: SiteEndpoint,
-): Finding {
+): readonly Finding[] {
   const action = /perform: ([a-z0-9-]+:\w+)/i.exec(detail)?.[1];
   const account = /arn:[a-z-]+:(?:iam|sts)::(\d{12}):/.exec(detail)?.[1];
   const statements = missingStatements(source, { name, region, zoneId: route53?.zoneId }, action, account);
@@ -296,57 +276,17 @@ function deniedFinding(
 function unreachable(detail: string, { config }: Site, named: readonly NamedProxy[]): readonly Finding[] {
   const [proxy] = named;
   if (config.outbound.httpsProxy === undefined && proxy !== undefined) {
-    return [
-      problem(
-        'proxy-needed',
-        `AWS cannot be reached directly (${detail}), and "${proxy.file}" names the proxy ${proxy.url}`,
-        `echo HTTPS_PROXY=${proxy.url} >> /etc/outpost-dns/environment; systemctl restart outpost-dns`,
-      ),
-    ];
+    return problem(
+      'proxy-needed',
+      `AWS cannot be reached directly (${detail}), and "${proxy.file}" names the proxy ${proxy.url}`,
+      `echo HTTPS_PROXY=${proxy.url} >> /etc/outpost-dns/environment; systemctl restart outpost-dns`,
+    );
   }
-  return [
-    warning(
-      'aws-unreachable',
-      `AWS cannot be reached now: ${detail}`,
-      'run the check again when the link is up; where it is, name a proxy in HTTPS_PROXY, or open the firewall for HTTPS',
-    ),
-  ];
-}
-
-export interface NamedProxy {
-  readonly file: string;
-  readonly url: string;
-}
-
-/** Files in which other programs of this host find their proxy. */
-const PROXY_FILES = [
-  '/etc/environment',
-  '/etc/apt/apt.conf',
-  '/etc/apt/apt.conf.d/proxy.conf',
-  '/etc/dnf/dnf.conf',
-  '/etc/yum.conf',
-];
-
-/** An endpoint of the operator's own, such as the sandbox's, is not behind the proxy of other programs. */
-const proxiesOfHost: typeof namedProxies = async (site) =>
-  process.env['AWS_ENDPOINT_URL'] ? [] : namedProxies(site);
-
-/** A proxy that other programs of this host use, without user and password. */
-export async function namedProxies(
-  _site: unknown,
-  files: readonly string[] = PROXY_FILES,
-): Promise<readonly NamedProxy[]> {
-  const found = await Promise.all(
-    files.map(async (file): Promise<readonly NamedProxy[]> => {
-      const text = await readFile(file, 'utf8').catch(() => '');
-      const line = /^[^#\n]*(?:https?_proxy|Acquire::https?::Proxy|^proxy)\W+(https?:\/\/[^\s"';]+)/im.exec(
-        text,
-      );
-      const url = URL.parse(line?.[1] ?? '');
-      return url === null ? [] : [{ file, url: `${url.protocol}//${url.host}` }];
-    }),
+  return warning(
+    'aws-unreachable',
+    `AWS cannot be reached now: ${detail}`,
+    'run the check again when the link is up; where it is, name a proxy in HTTPS_PROXY, or open the firewall for HTTPS',
   );
-  return found.flat();
 }
 
 /** What AWS says of the clusters, against the configuration and against the upstreams. */
@@ -366,27 +306,29 @@ function detailsIn(seen: readonly Observation[]): ClusterDetails | undefined {
   return seen.find((one) => one.kind === 'details')?.details;
 }
 
-function interfaceFindings({ cluster }: SiteEndpoint, seen: readonly Observation[]): readonly Finding[] {
+function interfaceFindings(
+  { cluster: { name } }: SiteEndpoint,
+  seen: readonly Observation[],
+): readonly Finding[] {
   const listed = seen.filter((one) => one.kind === 'addresses');
-  const found: Finding[] = [];
-  if (listed.some(({ isDoubtful }) => isDoubtful))
-    found.push(
-      warning(
-        'interfaces-doubtful',
-        `no interface has the exact description of cluster "${cluster.name}": interfaces whose description contains its text are used`,
-        `compare them: aws ec2 describe-network-interfaces --filters "Name=description,Values=*Amazon EKS ${cluster.name}*"`,
-      ),
-    );
   const owned = listed.flatMap(({ customerOwned = [] }) => customerOwned);
-  if (owned.length > 0)
-    found.push(
-      warning(
-        'customer-owned-addresses',
-        `the interfaces of cluster "${cluster.name}" also have the customer-owned addresses ${owned.join(', ')}`,
-        'try from a machine of the site whether the private addresses are reached; where they are not, pin the customer-owned ones in clusters[].pin',
-      ),
-    );
-  return found;
+  const isDoubtful = listed.some((one) => one.isDoubtful);
+  return [
+    ...(isDoubtful
+      ? warning(
+          'interfaces-doubtful',
+          `no interface has the exact description of cluster "${name}": interfaces whose description contains its text are used`,
+          `compare them: aws ec2 describe-network-interfaces --filters "Name=description,Values=*Amazon EKS ${name}*"`,
+        )
+      : []),
+    ...(owned.length > 0
+      ? warning(
+          'customer-owned-addresses',
+          `the interfaces of cluster "${name}" also have the customer-owned addresses ${owned.join(', ')}`,
+          'try from a machine of the site whether the private addresses are reached; where they are not, pin the customer-owned ones in clusters[].pin',
+        )
+      : []),
+  ];
 }
 
 function disagreementFindings(
@@ -403,11 +345,9 @@ function disagreementFindings(
     onlyByName.length === 0
       ? 'as the running server says'
       : `the name has ${onlyByName.join(', ')}, and EC2 lists ${listed?.join(', ')}`;
-  return [
-    warning(
-      'sources-disagree',
-      `the sources of "${name ?? cluster.name}" disagree: ${says}`,
-      '"outpost-dns status" shows the addresses of each source; a public endpoint or a filter in between is the usual cause',
-    ),
-  ];
+  return warning(
+    'sources-disagree',
+    `the sources of "${name ?? cluster.name}" disagree: ${says}`,
+    '"outpost-dns status" shows the addresses of each source; a public endpoint or a filter in between is the usual cause',
+  );
 }

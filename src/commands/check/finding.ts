@@ -16,7 +16,6 @@ export interface Finding {
   readonly fix: string;
 }
 
-type Severity = Finding['severity'];
 type CodeOf<Wanted extends CodeRow['severity']> = {
   [Name in Code]: (typeof CODES)[Name]['severity'] extends Wanted ? Name : never;
 }[Code];
@@ -24,16 +23,13 @@ type CodeOf<Wanted extends CodeRow['severity']> = {
 type ProblemCode = CodeOf<'problem' | 'either'>;
 type WarningCode = CodeOf<'warning' | 'either'>;
 
-export function problem(code: ProblemCode, text: string, fix: string): Finding {
-  return finding('problem', code, text, fix);
+/** One finding. All that looks at the site gives a list, empty where nothing is wrong. */
+export function problem(code: ProblemCode, text: string, fix: string): readonly Finding[] {
+  return [{ code, severity: 'problem', text, why: CODES[code].why, fix }];
 }
 
-export function warning(code: WarningCode, text: string, fix: string): Finding {
-  return finding('warning', code, text, fix);
-}
-
-function finding(severity: Severity, code: Code, text: string, fix: string): Finding {
-  return { code, severity, text, why: CODES[code].why, fix };
+export function warning(code: WarningCode, text: string, fix: string): readonly Finding[] {
+  return [{ code, severity: 'warning', text, why: CODES[code].why, fix }];
 }
 
 const MARKS = { problem: '[!!]', warning: '[! ]' } as const;

@@ -65,8 +65,8 @@ export function holderFindings(
     const isWhole = listen.every((one) => held.some(({ address }) => covers(address, one.address)));
     const text = `${programText(first)} holds ${places}`;
     const fix = fixFor(first, places);
-    if (isWhole) return [problem('port-53-taken', `${text}: this server cannot answer there`, fix)];
-    return [warning('port-53-taken', `${text}: queries to this address do not reach this server`, fix)];
+    if (isWhole) return problem('port-53-taken', `${text}: this server cannot answer there`, fix);
+    return warning('port-53-taken', `${text}: queries to this address do not reach this server`, fix);
   });
 }
 
@@ -231,13 +231,11 @@ export async function resolverFindings(
   const foreign = asked.filter(({ isOurs }) => !isOurs).map(({ one }) => one.address);
   if (nameservers.length > 0 && foreign.length === 0) return [];
   const names = foreign.length === 0 ? 'no server' : foreign.join(', ');
-  return [
-    warning(
-      'resolver-not-us',
-      `"${resolvConf}" of this host names ${names}, which does not ask this server for "${endpoint}"`,
-      resolverFix(foreign, own),
-    ),
-  ];
+  return warning(
+    'resolver-not-us',
+    `"${resolvConf}" of this host names ${names}, which does not ask this server for "${endpoint}"`,
+    resolverFix(foreign, own),
+  );
 }
 
 function resolverFix(foreign: readonly string[], own: readonly SocketAddress[]): string {

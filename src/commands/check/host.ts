@@ -1,8 +1,8 @@
 /**
- * Findings about this host and its configuration: single points of failure, pins, the hosts file, missing names, a state
+ * Findings about this host and its configuration: single points of failure, pins, the hosts file, missing names, proxies, a state
  * directory that does not last.
  */
-import { open, statfs } from 'node:fs/promises';
+import { open, readFile, statfs } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
 import { defaultGroup, siteGroup } from '../../daemon/routes.ts';
 import { socketText } from '../../protocol/words/address-text.ts';
@@ -19,7 +19,7 @@ export function configFindings(config: Config): readonly Finding[] {
   const { clusters, upstreams } = config;
   const pinned = clusters.filter(({ pin }) => pin.length > 0);
   return [
-    ...pinned.map((cluster) =>
+    ...pinned.flatMap((cluster) =>
       warning(
         'pinned-in-configuration',
         `the addresses of cluster "${clusterText(cluster, clusters)}" are pinned to ${cluster.pin.join(', ')}: the addresses from the sources are not served`,
@@ -43,13 +43,11 @@ function deniedSiteNames(config: Config): readonly Finding[] {
   const some = denied.slice(0, NAMES_SHOWN).map(({ name }) => name);
   const more =
     denied.length > NAMES_SHOWN ? ` and ${denied.length - NAMES_SHOWN} more (docs/special-names.md)` : '';
-  return [
-    warning(
-      'site-names-denied',
-      `no upstream is on the site, so names that may exist on the site alone are denied: ${some.join(', ')}${more}`,
-      'add a zone with forwardTo for each of them that the site has, name its resolvers in drill.onSite, or set forward.siteNames',
-    ),
-  ];
+  return warning(
+    'site-names-denied',
+    `no upstream is on the site, so names that may exist on the site alone are denied: ${some.join(', ')}${more}`,
+    'add a zone with forwardTo for each of them that the site has, name its resolvers in drill.onSite, or set forward.siteNames',
+  );
 }
 
 const NAMES_SHOWN = 4;
@@ -57,13 +55,11 @@ const NAMES_SHOWN = 4;
 function singleUpstream(upstreams: Config['upstreams']): readonly Finding[] {
   const [only, ...others] = upstreams;
   if (only === undefined || others.length > 0) return [];
-  return [
-    warning(
-      'single-upstream',
-      `there is a single upstream, "${socketText(only)}": while it is down, no other name is forwarded`,
-      'add a second upstream, if possible on this site',
-    ),
-  ];
+  return warning(
+    'single-upstream',
+    `there is a single upstream, "${socketText(only)}": while it is down, no other name is forwarded`,
+    'add a second upstream, if possible on this site',
+  );
 }
 
 /** A server that never had an upstream misses all names: one line says it as well as a thousand. */
@@ -76,10 +72,10 @@ export function retainedFindings(
   if (retain.length === 0) return [];
   const kept = new Set(served?.content.map(({ name }) => name));
   const missing = [...new Set(retain.map(({ name }) => name))].filter((name) => !kept.has(name));
-  return [...faults.map(({ path, detail }) => unusable(path, detail)), ...missingFindings(missing)];
+  return [...faults.flatMap(({ path, detail }) => unusable(path, detail)), ...missingFindings(missing)];
 }
 
-function unusable(path: string, detail: string): Finding {
+function unusable(path: string, detail: string): readonly Finding[] {
   return warning(
     'retained-unreadable',
     `retained answers cannot be read from "${path}": ${detail}`,
@@ -90,7 +86,7 @@ function unusable(path: string, detail: string): Finding {
 function missingFindings(names: readonly string[]): readonly Finding[] {
   const shown = names
     .slice(0, RETAINED_SHOWN)
-    .map((name) =>
+    .flatMap((name) =>
       problem(
         'retained-name-missing',
         `retained name "${name}": no answer to it was ever kept`,
@@ -98,12 +94,13 @@ function missingFindings(names: readonly string[]): readonly Finding[] {
       ),
     );
   const rest = names.length - shown.length;
-  return rest > 0
-    ? [
-        ...shown,
-        problem('retained-name-missing', `and ${rest} more retained names`, 'see "outpost-dns status"'),
-      ]
-    : shown;
+  if (rest <= 0) return shown;
+  const more = problem(
+    'retained-name-missing',
+    `and ${rest} more retained names`,
+    'see "outpost-dns status"',
+  );
+  return [...shown, ...more];
 }
 
 export const HOSTS_FILE = '/etc/hosts';
@@ -146,7 +143,7 @@ export async function hostsFileFindings({
   const lines = await readHosts(hostsFile);
   if ('code' in lines) {
     const text = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
-    return [warning('hosts-file-unreadable', text, 'search it for the name of the endpoint')];
+    return warning('hosts-file-unreadable', text, 'search it for the name of the endpoint');
   }
   const known = endpoints.flatMap(({ name, addresses }) =>
     name === undefined ? [] : [{ endpoint: name, addresses }],
@@ -169,7 +166,7 @@ export function hostsFindings(
   return endpoints.flatMap(({ endpoint, addresses }) =>
     lines
       .filter(({ names }) => names.includes(endpoint))
-      .map(({ line, address }) => {
+      .flatMap(({ line, address }) => {
         const text = `line ${line} of "${path}" gives "${endpoint}" the address ${address}, and wins over DNS on this host`;
         const fix = `remove the name from that line, which is never refreshed; where the bootstrap of the node wrote it, use the DNS of this server instead`;
         // a wrong line is a wrong answer today; a right one becomes wrong with the next change
@@ -217,8 +214,46 @@ export async function durabilityFindings(
   if (kind === undefined) return [];
   if (kind === 'overlay') {
     const text = `the state directory "${directory}" is in the upper layer of a container (overlay): it is empty after the container is replaced`;
-    return [warning('state-not-durable', text, VOLUME)];
+    return warning('state-not-durable', text, VOLUME);
   }
   const text = `the state directory "${directory}" is on ${kind}: it is empty after a restart of the host`;
-  return [problem('state-not-durable', text, MOVE)];
+  return problem('state-not-durable', text, MOVE);
+}
+
+// The proxies that other programs of this host use.
+
+export interface NamedProxy {
+  readonly file: string;
+  readonly url: string;
+}
+
+/** Files in which other programs of this host find their proxy. */
+const PROXY_FILES = [
+  '/etc/environment',
+  '/etc/apt/apt.conf',
+  '/etc/apt/apt.conf.d/proxy.conf',
+  '/etc/dnf/dnf.conf',
+  '/etc/yum.conf',
+];
+
+/** An endpoint of the operator's own, such as the sandbox's, is not behind the proxy of other programs. */
+export const proxiesOfHost: typeof namedProxies = async (site) =>
+  process.env['AWS_ENDPOINT_URL'] ? [] : namedProxies(site);
+
+/** A proxy that other programs of this host use, without user and password. */
+export async function namedProxies(
+  _site: unknown,
+  files: readonly string[] = PROXY_FILES,
+): Promise<readonly NamedProxy[]> {
+  const found = await Promise.all(
+    files.map(async (file): Promise<readonly NamedProxy[]> => {
+      const text = await readFile(file, 'utf8').catch(() => '');
+      const line = /^[^#\n]*(?:https?_proxy|Acquire::https?::Proxy|^proxy)\W+(https?:\/\/[^\s"';]+)/im.exec(
+        text,
+      );
+      const url = URL.parse(line?.[1] ?? '');
+      return url === null ? [] : [{ file, url: `${url.protocol}//${url.host}` }];
+    }),
+  );
+  return found.flat();
 }

@@ -21,7 +21,7 @@ export async function kubeconfigFindings(site: Site, file: string): Promise<read
   if (facts.kind === 'unusable') {
     const fix =
       'write one with a client certificate: outpost-dns export --format kubeconfig, or docs/outage.md';
-    return [problem('kubeconfig-unusable', `"${path}" cannot be used: ${facts.detail}`, fix)];
+    return problem('kubeconfig-unusable', `"${path}" cannot be used: ${facts.detail}`, fix);
   }
   return [
     ...serverFindings(
@@ -43,22 +43,18 @@ function serverFindings(
   const [first] = endpoints;
   if (isAddress) {
     const name = first ?? 'ENDPOINT';
-    return [
-      problem(
-        'kubeconfig-names-address',
-        `"${path}" names the address ${host} in place of the endpoint`,
-        `kubectl config --kubeconfig ${path} set-cluster ${quoted(cluster)} --server https://${name}`,
-      ),
-    ];
+    return problem(
+      'kubeconfig-names-address',
+      `"${path}" names the address ${host} in place of the endpoint`,
+      `kubectl config --kubeconfig ${path} set-cluster ${quoted(cluster)} --server https://${name}`,
+    );
   }
   if (first === undefined || endpoints.includes(host)) return [];
-  return [
-    warning(
-      'kubeconfig-other-endpoint',
-      `"${path}" names "${host}", which is no endpoint of this server: ${endpoints.join(', ')}`,
-      `add its cluster to clusters[], or kubectl config --kubeconfig ${path} set-cluster ${quoted(cluster)} --server https://${first}`,
-    ),
-  ];
+  return warning(
+    'kubeconfig-other-endpoint',
+    `"${path}" names "${host}", which is no endpoint of this server: ${endpoints.join(', ')}`,
+    `add its cluster to clusters[], or kubectl config --kubeconfig ${path} set-cluster ${quoted(cluster)} --server https://${first}`,
+  );
 }
 
 /** One word of a shell, whatever the kubeconfig names its cluster. */
@@ -70,7 +66,7 @@ function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: st
   if (exec === undefined) return [];
   const command = exec.join(' ');
   const found = [
-    problem(
+    ...problem(
       'kubeconfig-needs-aws',
       `user "${user}" of "${path}" is known by the command "${command}", which asks AWS for a token`,
       'before the outage, make a client certificate for the operator and write it into the kubeconfig: docs/outage.md',
@@ -80,7 +76,7 @@ function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: st
   if (details?.generation === 'instance-store' && exec.includes('--cluster-id')) {
     const text = `user "${user}" of "${path}" gives --cluster-id to "${exec[0]}": a cluster of the instance-store generation needs --cluster-name`;
     found.push(
-      problem(
+      ...problem(
         'kubeconfig-cluster-id',
         text,
         'aws eks update-kubeconfig --name CLUSTER, with AWS CLI 2.35.3 or later',
@@ -102,25 +98,21 @@ function certificateFindings(
   const ending = endingOf(what, certificateEndsMs, nowMs);
   if (ending === undefined) return [];
   const { hasEnded, text } = ending;
-  return [(hasEnded ? problem : warning)('kubeconfig-certificate-ends', text, fix)];
+  return (hasEnded ? problem : warning)('kubeconfig-certificate-ends', text, fix);
 }
 
 function answerFindings({ answer, user }: Facts, path: string): readonly Finding[] {
   if (answer === undefined || answer.kind === 'accepted') return [];
   if (answer.kind === 'refused') {
-    return [
-      problem(
-        'kubeconfig-refused',
-        `the API server does not accept user "${user}" of "${path}": ${answer.detail}`,
-        `compare the user with its bindings: kubectl --kubeconfig ${path} auth whoami`,
-      ),
-    ];
+    return problem(
+      'kubeconfig-refused',
+      `the API server does not accept user "${user}" of "${path}": ${answer.detail}`,
+      `compare the user with its bindings: kubectl --kubeconfig ${path} auth whoami`,
+    );
   }
-  return [
-    problem(
-      'kubeconfig-unanswered',
-      `no API server answered the user of "${path}": ${answer.detail}`,
-      'see that port 443 of the addresses in "outpost-dns status" is open from this host',
-    ),
-  ];
+  return problem(
+    'kubeconfig-unanswered',
+    `no API server answered the user of "${path}": ${answer.detail}`,
+    'see that port 443 of the addresses in "outpost-dns status" is open from this host',
+  );
 }

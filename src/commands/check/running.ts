@@ -27,7 +27,7 @@ export async function againstFindings(
   if (other === undefined) {
     const why = reading.kind === 'failed' ? reading.detail : 'the answer is no status of an outpost-dns';
     const fix = `is it running, and does its admin.listen let this host in? curl http://${text}/status`;
-    return [problem('second-server-unreachable', `the second server "${text}" does not answer: ${why}`, fix)];
+    return problem('second-server-unreachable', `the second server "${text}" does not answer: ${why}`, fix);
   }
   return [
     ...versionFindings(server?.server.version ?? packageJson.version, other, text),
@@ -37,13 +37,11 @@ export async function againstFindings(
 
 function versionFindings(version: string, other: ServerFacts, text: string): readonly Finding[] {
   if (other.server.version === version) return [];
-  return [
-    warning(
-      'second-server-version',
-      `the second server "${text}" has version ${other.server.version}, this one has ${version}`,
-      'upgrade the older one: docs/install.md',
-    ),
-  ];
+  return warning(
+    'second-server-version',
+    `the second server "${text}" has version ${other.server.version}, this one has ${version}`,
+    'upgrade the older one: docs/install.md',
+  );
 }
 
 function endpointFindings(
@@ -56,13 +54,13 @@ function endpointFindings(
   const what = `"${name ?? cluster.name}"`;
   if (theirs === undefined) {
     const fix = 'add the cluster to its configuration, and reload it: systemctl reload outpost-dns';
-    return [problem('second-server-differs', `the second server "${text}" does not know ${what}`, fix)];
+    return problem('second-server-differs', `the second server "${text}" does not know ${what}`, fix);
   }
   const found: Finding[] = [];
   const there = theirs.addresses.map(({ address }) => address);
   if (there.toSorted().join() !== addresses.toSorted().join()) {
     found.push(
-      problem(
+      ...problem(
         'second-server-differs',
         `the second server "${text}" answers ${there.join(', ') || 'no address'} for ${what}, this one ${addresses.join(', ') || 'no address'}`,
         `compare their sources: outpost-dns status --admin ${text}`,
@@ -74,7 +72,7 @@ function endpointFindings(
   if (ours !== undefined && (age === undefined || age - ours > OLDER_SECONDS)) {
     const since = age === undefined ? 'never' : `${ageText(age)} ago`;
     found.push(
-      warning(
+      ...warning(
         'second-server-older',
         `the second server "${text}" confirmed ${what} ${since}, this one ${ageText(ours)} ago`,
         `see which source fails there: outpost-dns status --admin ${text}`,
@@ -87,13 +85,11 @@ function endpointFindings(
 /** The findings that only the running server shows. */
 export function writerFindings({ config, server }: Site): readonly Finding[] {
   if (server === undefined || server.state.isOurs) return [];
-  return [
-    problem(
-      'state-other-writer',
-      `the running server writes nothing in "${config.state.directory}": ${server.state.faults.join('; ')}`,
-      'give each server a state.directory of its own, or end the other server',
-    ),
-  ];
+  return problem(
+    'state-other-writer',
+    `the running server writes nothing in "${config.state.directory}": ${server.state.faults.join('; ')}`,
+    'give each server a state.directory of its own, or end the other server',
+  );
 }
 
 /** Compares the addresses on the disk with the addresses that the running server serves. */
@@ -106,13 +102,11 @@ export function behindFindings({ config, endpoints, server, state }: Site): read
     for (const pinned of record.pin?.addresses ?? []) kept.add(pinned);
     const missing = addresses.filter((one) => !kept.has(one));
     if (missing.length === 0) return [];
-    return [
-      problem(
-        'state-behind-server',
-        `the running server serves ${missing.join(', ')} for "${name}", and the state in "${directory}" does not have it`,
-        'see why nothing is saved: "outpost-dns status" shows the faults of the state, "df -h" a full disk',
-      ),
-    ];
+    return problem(
+      'state-behind-server',
+      `the running server serves ${missing.join(', ')} for "${name}", and the state in "${directory}" does not have it`,
+      'see why nothing is saved: "outpost-dns status" shows the faults of the state, "df -h" a full disk',
+    );
   });
 }
 
@@ -160,21 +154,21 @@ function findingOf(
   const reason = proof?.reason === undefined ? '' : ` (${proof.reason})`;
   if (proof?.state === 'refused') {
     const text = `${address} of ${name} shows another certificate than the cluster's${reason}`;
-    if (!isServed) return [warning('address-refused', `${text}: it is not served`, REFUSED)];
-    return [problem('address-refused', `${text}: it is served, because no address is proven`, REFUSED)];
+    if (!isServed) return warning('address-refused', `${text}: it is not served`, REFUSED);
+    return problem('address-refused', `${text}: it is served, because no address is proven`, REFUSED);
   }
   if (isDead === true)
-    return [
-      warning('address-dead', `${address} of ${name} does not answer: it is served last`, tryIt(address)),
-    ];
+    return warning(
+      'address-dead',
+      `${address} of ${name} does not answer: it is served last`,
+      tryIt(address),
+    );
   if (proof?.state !== 'unproven') return [];
-  return [
-    warning(
-      'address-not-proven',
-      `${address} of ${name} is not proven${reason}`,
-      UNPROVEN[proof.reason ?? ''] ?? tryIt(address),
-    ),
-  ];
+  return warning(
+    'address-not-proven',
+    `${address} of ${name} is not proven${reason}`,
+    UNPROVEN[proof.reason ?? ''] ?? tryIt(address),
+  );
 }
 
 const REFUSED =
@@ -194,17 +188,15 @@ export async function asIfCutFindings({ config }: Pick<Site, 'config'>): Promise
   const answer = await sendCommand(config.state.directory, 'GET', AS_IF_CUT_PATH);
   if (answer.kind !== 'done') {
     const text = `the running server cannot say what would fail in a cut: ${answer.detail}`;
-    return [problem('cut-not-rehearsed', text, answer.fix)];
+    return problem('cut-not-rehearsed', text, answer.fix);
   }
   const report = asIfCutReport.safeParse(answer.content);
   if (report.success) return cutFindings(report.data);
-  return [
-    problem(
-      'cut-not-rehearsed',
-      'the running server cannot say what would fail in a cut: the answer is not one of this version',
-      'restart it, so that it runs this version: systemctl restart outpost-dns',
-    ),
-  ];
+  return problem(
+    'cut-not-rehearsed',
+    'the running server cannot say what would fail in a cut: the answer is not one of this version',
+    'restart it, so that it runs this version: systemctl restart outpost-dns',
+  );
 }
 
 /** Findings of each group that are shown; the JSON of the server has all of them. */
@@ -238,11 +230,11 @@ export function cutFindings({ endpoints, retained, asked }: AsIfCutReport): read
 
 function listed(
   { failing, more }: AsIfCutReport['asked'],
-  findingOf: (text: string) => Finding,
+  findingsOf: (text: string) => readonly Finding[],
 ): readonly Finding[] {
   const rest = failing.length - SHOWN + more;
   const shown = failing
     .slice(0, SHOWN)
-    .map(({ name, type, step }) => findingOf(`"${name}" ${type} (${step})`));
-  return failing.length > SHOWN ? [...shown, findingOf(`... and ${rest} more`)] : shown;
+    .flatMap(({ name, type, step }) => findingsOf(`"${name}" ${type} (${step})`));
+  return failing.length > SHOWN ? [...shown, ...findingsOf(`... and ${rest} more`)] : shown;
 }

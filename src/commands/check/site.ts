@@ -106,26 +106,15 @@ const endpoint = z.object({
   cluster: z.string(),
   region: z.string().optional(),
   endpoint: z.string().optional(),
-  basis: z.string().optional(),
   addresses: z.array(address),
   withheld: z.array(address).default([]),
   confirmedAgeSeconds: z.number().optional(),
-  sources: z
-    .array(
-      z.object({
-        source: z.string(),
-        addresses: z.array(z.string()).optional(),
-        isDoubtful: z.boolean().optional(),
-      }),
-    )
-    .default([]),
   disagreement: z.boolean().default(false),
 });
 /** The fields of `/status` that the rows read. */
 const serverStatus = z.object({
   server: z.object({ version: z.string(), listening: z.array(z.object({ address: z.string() })) }),
   endpoints: z.array(endpoint),
-  upstreams: z.array(z.object({ upstream: z.string(), isLooping: z.boolean().default(false) })).default([]),
   state: z.object({ directory: z.string(), isOurs: z.boolean(), faults: z.array(z.string()) }),
 });
 export type ServerFacts = z.output<typeof serverStatus>;

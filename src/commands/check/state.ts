@@ -26,8 +26,8 @@ export interface StateFacts {
 }
 
 export function stateFindings({ clusters }: Pick<Config, 'clusters'>, facts: StateFacts): readonly Finding[] {
-  const unusable = directoryFinding(facts);
-  if (unusable !== undefined) return [unusable];
+  const unusable = directoryFindings(facts);
+  if (unusable.length > 0) return unusable;
   const { served } = facts.reading;
   const common = [...writableFindings(facts), ...fileFindings(facts)];
   if (served === undefined) return common;
@@ -50,10 +50,10 @@ export function recordsOf<C extends ClusterIdentity>(
 const LEARN = 'start the server while AWS can be reached, until "outpost-dns status" says that it is ready';
 const AS_SERVER = "run the check as the server's user: sudo -u outpost-dns outpost-dns check";
 
-function directoryFinding({ directory, state }: StateFacts): Finding | undefined {
+function directoryFindings({ directory, state }: StateFacts): readonly Finding[] {
   switch (state.kind) {
     case 'present':
-      return undefined;
+      return [];
     case 'missing':
       return problem(
         'state-directory-missing',
@@ -80,37 +80,31 @@ function writableFindings({ directory, state }: StateFacts): readonly Finding[] 
   const text = `the state directory "${directory}" cannot be written by this user`;
   // the directory of another user is closed to this user on purpose
   if (!state.isOwner)
-    return [
-      warning('state-not-writable', `${text}: whether the server can write it is not known`, AS_SERVER),
-    ];
-  return [
-    problem(
-      'state-not-writable',
-      `${text}: new addresses would not survive a restart`,
-      'make it writable for the server, and check that its file system is not mounted read-only',
-    ),
-  ];
+    return warning('state-not-writable', `${text}: whether the server can write it is not known`, AS_SERVER);
+  return problem(
+    'state-not-writable',
+    `${text}: new addresses would not survive a restart`,
+    'make it writable for the server, and check that its file system is not mounted read-only',
+  );
 }
 
 function fileFindings({ directory, reading }: StateFacts): readonly Finding[] {
   const { served, faults } = reading;
   const of = served === undefined ? problem : warning;
-  const found = faults.map((fault) => of('state-file-unusable', faultText(fault), faultFix(fault)));
+  const found = faults.flatMap((fault) => of('state-file-unusable', faultText(fault), faultFix(fault)));
   if (served === undefined && faults.length === 0) {
-    return [
-      problem(
-        'state-missing',
-        `no state has been saved in "${directory}": after a restart no endpoint would be known`,
-        LEARN,
-      ),
-    ];
+    return problem(
+      'state-missing',
+      `no state has been saved in "${directory}": after a restart no endpoint would be known`,
+      LEARN,
+    );
   }
   if (served?.from !== 'previous') return found;
   const cause = faults.length === 0 ? ': the current one is missing' : '';
   const text = `the server would start from the previous generation of the state (${served.generation})${cause}`;
   return [
     ...found,
-    warning(
+    ...warning(
       'state-previous-generation',
       text,
       'start the server while AWS can be reached: it writes a new one',
@@ -140,13 +134,11 @@ const CLOCK_TOLERANCE_MS = 300_000; // AWS refuses signatures whose time differs
 function clockFindings(writtenAtMs: number, nowMs: number): readonly Finding[] {
   const aheadMs = writtenAtMs - nowMs;
   if (aheadMs <= CLOCK_TOLERANCE_MS) return [];
-  return [
-    warning(
-      'state-in-the-future',
-      `the state was written ${ageText(aheadMs / 1000)} in the future: the clock of this host is wrong, or was`,
-      'check it with timedatectl: AWS refuses requests when it is wrong by 5 min, and the ages here are wrong',
-    ),
-  ];
+  return warning(
+    'state-in-the-future',
+    `the state was written ${ageText(aheadMs / 1000)} in the future: the clock of this host is wrong, or was`,
+    'check it with timedatectl: AWS refuses requests when it is wrong by 5 min, and the ages here are wrong',
+  );
 }
 
 function clusterFindings(
@@ -160,31 +152,25 @@ function clusterFindings(
   const isAnsweredByPin = cluster.pin.length > 0 && endpoint !== undefined;
   if (isAnsweredByPin) return [];
   if (record === undefined) {
-    return [
-      problem(
-        'cluster-unknown',
-        `cluster "${text}" is not ready for an outage: the state has no record of it`,
-        LEARN,
-      ),
-    ];
+    return problem(
+      'cluster-unknown',
+      `cluster "${text}" is not ready for an outage: the state has no record of it`,
+      LEARN,
+    );
   }
   if (endpoint === undefined) {
-    return [
-      problem(
-        'endpoint-name-unknown',
-        `cluster "${text}" is not ready for an outage: the name of its endpoint is not known`,
-        `name it in clusters[].endpoint, or allow eks:DescribeCluster; then ${LEARN}`,
-      ),
-    ];
+    return problem(
+      'endpoint-name-unknown',
+      `cluster "${text}" is not ready for an outage: the name of its endpoint is not known`,
+      `name it in clusters[].endpoint, or allow eks:DescribeCluster; then ${LEARN}`,
+    );
   }
   if (record.addresses.length === 0) {
-    return [
-      problem(
-        'endpoint-without-addresses',
-        `endpoint "${endpoint}" is not ready for an outage: no address of it is known`,
-        LEARN,
-      ),
-    ];
+    return problem(
+      'endpoint-without-addresses',
+      `endpoint "${endpoint}" is not ready for an outage: no address of it is known`,
+      LEARN,
+    );
   }
   return [
     ...renameFindings(cluster, record),
@@ -198,13 +184,11 @@ function clusterFindings(
 function pinFindings(endpoint: string, { cluster, pin }: EndpointRecord, nowMs: number): readonly Finding[] {
   if (pin === undefined || pin.untilMs <= nowMs) return [];
   const left = ageText((pin.untilMs - nowMs) / 1000);
-  return [
-    warning(
-      'pinned-by-command',
-      `the addresses of "${endpoint}" are pinned to ${pin.addresses.join(', ')} by ${pin.by} for ${left} more: ${pin.why}`,
-      `when the sources are right again: outpost-dns unpin ${cluster}`,
-    ),
-  ];
+  return warning(
+    'pinned-by-command',
+    `the addresses of "${endpoint}" are pinned to ${pin.addresses.join(', ')} by ${pin.by} for ${left} more: ${pin.why}`,
+    `when the sources are right again: outpost-dns unpin ${cluster}`,
+  );
 }
 
 /** `details`: of the record in the state, or of AWS now. */
@@ -213,24 +197,20 @@ export function describedFindings(
   details: ClusterDetails | undefined,
 ): readonly Finding[] {
   if (endpoint === undefined || details === undefined || details.endpoint === endpoint) return [];
-  return [
-    warning(
-      'endpoint-not-described',
-      `the configured endpoint "${endpoint}" is not the endpoint in DescribeCluster, "${details.endpoint}": both are answered`,
-      'correct clusters[].endpoint, or remove it: DescribeCluster returns it',
-    ),
-  ];
+  return warning(
+    'endpoint-not-described',
+    `the configured endpoint "${endpoint}" is not the endpoint in DescribeCluster, "${details.endpoint}": both are answered`,
+    'correct clusters[].endpoint, or remove it: DescribeCluster returns it',
+  );
 }
 
 function renameFindings({ endpoint }: ClusterConfig, record: EndpointRecord): readonly Finding[] {
   if (endpoint === undefined || record.endpoint === undefined || endpoint === record.endpoint) return [];
-  return [
-    warning(
-      'endpoint-renamed',
-      `the addresses kept for "${endpoint}" were learned for "${record.endpoint}"`,
-      `check clusters[].endpoint; if the new name is right, ${LEARN}`,
-    ),
-  ];
+  return warning(
+    'endpoint-renamed',
+    `the addresses kept for "${endpoint}" were learned for "${record.endpoint}"`,
+    `check clusters[].endpoint; if the new name is right, ${LEARN}`,
+  );
 }
 
 const HOUR_MS = 3_600_000;
@@ -253,31 +233,27 @@ const AGES = [
 function ageFindings(endpoint: string, record: EndpointRecord, nowMs: number): readonly Finding[] {
   const confirmedAtMs = lastConfirmedAtMs(record);
   if (confirmedAtMs === undefined) {
-    return [
-      warning(
-        'addresses-old',
-        `no source has ever confirmed the addresses kept for "${endpoint}"`,
-        AGES[2].fix,
-      ),
-    ];
+    return warning(
+      'addresses-old',
+      `no source has ever confirmed the addresses kept for "${endpoint}"`,
+      AGES[2].fix,
+    );
   }
   const ageMs = nowMs - confirmedAtMs;
   const passed = AGES.find(({ limitMs }) => ageMs > limitMs);
   if (passed === undefined) return [];
   const text = `no source has confirmed the addresses of "${endpoint}" for ${ageText(ageMs / 1000)}`;
-  return [passed.of('addresses-old', text, passed.fix)];
+  return passed.of('addresses-old', text, passed.fix);
 }
 
 function heldFindings(endpoint: string, { held }: EndpointRecord, nowMs: number): readonly Finding[] {
   if (held === undefined) return [];
   const age = ageText((nowMs - held.sinceMs) / 1000);
-  return [
-    warning(
-      'change-held',
-      `a change of "${endpoint}" to ${held.addresses.join(', ')} is held back for ${age}: ${held.reason}`,
-      "compare it with the cluster's network interfaces in EC2: a right change is adopted when a refresh repeats it; clusters[].pin adopts it now",
-    ),
-  ];
+  return warning(
+    'change-held',
+    `a change of "${endpoint}" to ${held.addresses.join(', ')} is held back for ${age}: ${held.reason}`,
+    "compare it with the cluster's network interfaces in EC2: a right change is adopted when a refresh repeats it; clusters[].pin adopts it now",
+  );
 }
 
 /** The state directory as this user sees it; nothing in it is changed. */

@@ -113,12 +113,12 @@ export function upstreamFindings(
     const text = `upstream "${upstream.text}"`;
     if (failure !== undefined) {
       const of = isAnyUp || isCut ? warning : problem;
-      return [of('upstream-silent', `${text} does not answer: ${failure}`, REACH)];
+      return of('upstream-silent', `${text} does not answer: ${failure}`, REACH);
     }
     const found: Finding[] = [];
     if (isOurs)
       found.push(
-        problem(
+        ...problem(
           'upstream-forwards-back',
           `${text} forwards the endpoint to an outpost-dns: its answer confirms nothing`,
           LOOP,
@@ -126,7 +126,7 @@ export function upstreamFindings(
       );
     else if (known?.name !== undefined) found.push(...endpointFindings(answer, known.name, known.addresses));
     if (elapsedMs > SLOW_MS)
-      found.push(warning('upstream-slow', `${text} took ${Math.round(elapsedMs)} ms to answer`, SLOW_FIX));
+      found.push(...warning('upstream-slow', `${text} took ${Math.round(elapsedMs)} ms to answer`, SLOW_FIX));
     return found;
   });
 }
@@ -135,7 +135,7 @@ export function upstreamFindings(
 export function publicFindings({ upstreams }: Pick<Config, 'upstreams'>): readonly Finding[] {
   return upstreams
     .filter(({ address }) => ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast')
-    .map(({ text }) =>
+    .flatMap(({ text }) =>
       warning(
         'upstream-public',
         `upstream "${text}" is a public resolver: it knows no name of the site and no private hosted zone`,
@@ -158,17 +158,15 @@ function endpointFindings(
   if (addresses === undefined || addresses.length > 0) return [];
   const text = `upstream "${upstream.text}" answers ${rcode} without an address for "${endpoint}"`;
   if (rcode !== 'NOERROR' && rcode !== 'NXDOMAIN') {
-    return [warning('upstream-refuses', text, 'allow this server to ask there, or list another upstream')];
+    return warning('upstream-refuses', text, 'allow this server to ask there, or list another upstream');
   }
   if (known.length === 0 && rcode === 'NXDOMAIN') {
-    return [warning('upstream-refuses', text, 'check clusters[].endpoint, or list another upstream')];
+    return warning('upstream-refuses', text, 'check clusters[].endpoint, or list another upstream');
   }
   const suffix = endpoint.split('.').slice(-3).join('.');
-  return [
-    problem(
-      'upstream-filters-private',
-      `${text}: it drops private addresses (protection against DNS rebinding), or does not know the name`,
-      `allow private addresses for "${suffix}" there (dnsmasq: rebind-domain-ok=/${suffix}/, unbound: private-domain: "${suffix}"), or list another upstream`,
-    ),
-  ];
+  return problem(
+    'upstream-filters-private',
+    `${text}: it drops private addresses (protection against DNS rebinding), or does not know the name`,
+    `allow private addresses for "${suffix}" there (dnsmasq: rebind-domain-ok=/${suffix}/, unbound: private-domain: "${suffix}"), or list another upstream`,
+  );
 }
