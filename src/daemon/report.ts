@@ -96,7 +96,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
     ...forwarding,
     ...retainedStatus(names),
     ...trend,
-    ...queriesStatus(intake, resolver.counters),
+    ...queriesStatus(intake, resolver.counters, nowMs),
     cache: { ...cache.stats(), limitOctets: cache.settings.sizeOctets },
     ...storeStatus(
       {

@@ -10,11 +10,21 @@ export interface SignalHandlers {
 }
 
 /**
- * Signals of timers in a script around this process, and signals that mean something to other DNS servers. So dnsmasq writes
- * figures at SIGUSR1, and starts a new log file at SIGUSR2. Without a handler each signal would end the server, except SIGUSR1,
- * at which Node opens its debugger.
+ * Signals that mean nothing to this server. Timers of a script around this process send some. SIGXCPU comes from a limit on
+ * processor time (`ulimit -t`, LimitCPU=), SIGPWR from a power supply's monitor or from LXC. Others mean something to other DNS
+ * servers: dnsmasq writes figures at SIGUSR1, and starts a new log file at SIGUSR2. Without a handler each signal would end the
+ * server, except SIGUSR1, at which Node opens its debugger.
  */
-const NOT_OURS = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO'] as const;
+const NOT_OURS = [
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGALRM',
+  'SIGVTALRM',
+  'SIGPROF',
+  'SIGXCPU',
+  'SIGPWR',
+  'SIGIO',
+] as const;
 
 export type IgnoredSignal = (typeof NOT_OURS)[number];
 

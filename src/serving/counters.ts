@@ -2,7 +2,7 @@
 
 import { rcodeAt } from '../protocol/wire/header.ts';
 import { rcodeName } from '../protocol/words/codes.ts';
-import { byLabel, metricsOf, type RoomReport, single } from '../report/report.ts';
+import { agoText, byLabel, metricsOf, type RoomReport, seconds, single, toned } from '../report/report.ts';
 
 /** The metric that a count of the listeners belongs to, and the value of its label there. */
 export interface CountMeaning {
@@ -57,7 +57,16 @@ export const COUNT = Object.fromEntries(NAMES.map((name, place) => [name, place]
   Record<CountName, number> // the names are those of the meanings
 >;
 
+/** Replies that the system did not send, since a minute without one. */
+export interface Unsent {
+  /** The system's code for the latest. */
+  readonly code: string;
+  readonly times: number;
+  readonly latestMs: number;
+}
+
 export class ListenerCounters {
+  #unsent: Unsent | undefined;
   /** By place. Floating point because integers stay exact in it far beyond 32 bits. */
   readonly values = new Float64Array(NAMES.length);
 
@@ -70,10 +79,19 @@ export class ListenerCounters {
   }
 
   /** Counts the error of a failed send; the reply is lost, and the client asks again. */
-  addSendError(code: string): void {
+  addSendError(code: string, nowMs: number): void {
     this.add(SEND_ERRORS.get(code) ?? COUNT.sendOther);
+    this.#unsent = { code, times: (this.unsent(nowMs)?.times ?? 0) + 1, latestMs: nowMs };
+  }
+
+  /** What a person should know of lost replies; undefined where the latest is more than a minute ago. */
+  unsent(nowMs: number): Unsent | undefined {
+    const unsent = this.#unsent;
+    return unsent !== undefined && nowMs - unsent.latestMs < UNSENT_MS ? unsent : undefined;
   }
 }
+
+const UNSENT_MS = 60_000;
 
 const SEND_ERRORS: ReadonlyMap<string, number> = new Map([
   ['EMSGSIZE', COUNT.sendTooLarge],
@@ -147,12 +165,15 @@ export interface QueriesStatus {
     readonly rcodes: Counts;
     /** Queries that wait for an upstream. */
     readonly pending: number;
+    /** Present while the system does not send replies, and for a minute after that. */
+    readonly unsent?: { readonly reason: string; readonly times: number; readonly latestAgoSeconds: number };
   };
 }
 
 export function queriesStatus(
   { counters: listeners, pending }: { readonly counters: ListenerCounters; readonly pending: number },
   resolver: ResolverCounters,
+  nowMs: number,
 ): QueriesStatus {
   const of = (metric: CountMeaning['metric']): Counts =>
     Object.fromEntries(
@@ -162,6 +183,7 @@ export function queriesStatus(
         .map(([name, { label }]) => [label, listeners.get(name as CountName)]),
     );
   const { origins, rcodes } = resolver.read();
+  const unsent = listeners.unsent(nowMs);
   return {
     queries: {
       received: of('received'),
@@ -174,6 +196,15 @@ export function queriesStatus(
       sendErrors: of('sendErrors'),
       connections: of('connections'),
       pending,
+      ...(unsent === undefined
+        ? {}
+        : {
+            unsent: {
+              reason: unsent.code,
+              times: unsent.times,
+              latestAgoSeconds: seconds(nowMs - unsent.latestMs),
+            },
+          }),
     },
   };
 }
@@ -184,7 +215,7 @@ function counts(
   name: string,
   help: string,
   label: string,
-  of: Exclude<keyof QueriesStatus['queries'], 'pending'>,
+  of: Exclude<keyof QueriesStatus['queries'], 'pending' | 'unsent'>,
 ) {
   return counter(name, help, [label], ({ queries }) => byLabel(queries[of]));
 }
@@ -210,6 +241,27 @@ export const QUERIES_REPORT: RoomReport<QueriesStatus> = {
     ),
   ],
   panels: ({ queries }) => [
+    { notes: queries.unsent === undefined ? [] : [toned('bad', unsentText(queries.unsent))] },
     { title: 'Server', facts: [['waiting', `${queries.pending} queries for an upstream`]] },
   ],
 };
+
+/** What keeps the system from sending, and where a person looks; without the reason for other codes. */
+const UNSENT_CAUSES: Readonly<Record<string, string>> = {
+  too_large: 'the reply is too large for the way to the client',
+  unreachable: 'this host has no route to the client, see ip route',
+  refused: 'a packet filter of this host, or a full connection table, see nft list ruleset and dmesg',
+  no_buffers: 'the network interface does not keep up',
+};
+
+function unsentText({
+  reason,
+  times,
+  latestAgoSeconds,
+}: NonNullable<QueriesStatus['queries']['unsent']>): string {
+  const place = SEND_ERRORS.get(reason) ?? COUNT.sendOther;
+  const label = Object.values(COUNT_MEANINGS)[place]?.label ?? '';
+  const cause = UNSENT_CAUSES[label];
+  const replies = times === 1 ? 'a reply was' : `${times} replies were`;
+  return `${replies} not sent, the last ${agoText(latestAgoSeconds)}: ${reason}${cause === undefined ? '' : `, ${cause}`}`;
+}

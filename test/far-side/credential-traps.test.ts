@@ -1,5 +1,8 @@
 /** The traps in how the AWS SDK gets and keeps credentials, each shown on a naive client and closed by the sources. */
-import { existsSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { DescribeNetworkInterfacesCommand, EC2Client } from '@aws-sdk/client-ec2';
 import t, { type Test } from 'tap';
@@ -159,6 +162,78 @@ t.test(
     t.equal(sandbox.region.requests.length, 0, 'nothing was sent');
   },
 );
+
+t.test('a provider that is there and gives nothing is named', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const token = join(files.directory, 'token');
+  writeFileSync(token, 'secret-word');
+  let reply: { readonly status: number; readonly body: string } | undefined;
+  const endpoint = createServer((request, response) => {
+    if (reply === undefined) response.destroy();
+    else if (request.method === 'PUT') response.end('token');
+    else if (reply.status === 200 && request.url?.endsWith('/security-credentials/')) response.end('role');
+    else response.writeHead(reply.status).end(reply.body);
+  });
+  t.teardown(() => endpoint.close());
+  await once(endpoint.listen(0, '127.0.0.1'), 'listening');
+  const url = `http://127.0.0.1:${(endpoint.address() as AddressInfo).port}`;
+  const metadata = { AWS_EC2_METADATA_DISABLED: 'false', AWS_EC2_METADATA_SERVICE_ENDPOINT: url };
+  const pod = {
+    AWS_CONTAINER_CREDENTIALS_FULL_URI: `${url}/v1/credentials`,
+    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: token,
+  };
+  const role = { AWS_ROLE_ARN: 'arn:aws:iam::111122223333:role/site' };
+  const failed = JSON.stringify({ Code: 'AssumeRoleUnauthorizedAccess' });
+  for (const [what, environment, answer, detail] of [
+    ['metadata that is silent', metadata, undefined, /no instance metadata answers: .* a hop limit of 2/],
+    ['metadata in trouble', metadata, [500, ''], /no provider has any .*, instance metadata\)/],
+    [
+      'a role that cannot be taken',
+      metadata,
+      [200, failed],
+      /the instance metadata has no keys: see the role/,
+    ],
+    ['no role', metadata, [404, ''], /no provider has any .*, instance metadata\)/],
+    [
+      'a page in place of metadata',
+      metadata,
+      [200, '<html>'],
+      /instance metadata gives none: its answer is not JSON/,
+    ],
+    ['the agent of a pod is not there', pod, undefined, /endpoint of the container or pod gives none/],
+    ['the agent of a pod refuses', pod, [403, '{}'], /endpoint of the container or pod gives none/],
+    [
+      'no token of a pod',
+      { ...role, AWS_WEB_IDENTITY_TOKEN_FILE: '/no/such/token' },
+      undefined,
+      /reading the file that a provider needs failed: ENOENT: no such file or directory, open '\/no\/such\/token'/,
+    ],
+    [
+      'no token for the agent of a pod',
+      { ...pod, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: '/no/such/token' },
+      undefined,
+      /needs failed: ENOENT: no such file or directory, open '\/no\/such\/token'/,
+    ],
+  ] as const) {
+    reply = answer === undefined ? undefined : { status: answer[0], body: answer[1] };
+    for (const [name, value] of Object.entries(environment)) process.env[name] = value;
+    const observed = await sourcesAt(sandbox, clientsFor(t))('interfaces');
+    for (const name of Object.keys(environment)) delete process.env[name];
+    process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
+    t.match(observed, { kind: 'failed', reason: 'no-credentials', reachedFarSide: false, detail }, what);
+    t.notMatch(JSON.stringify(observed), /secret-word/, `${what}: no secret is shown`);
+  }
+});
+
+t.test('two services that ask at the same time are told the same reason', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  files.writeProcess('sleep 0.3; exit 3');
+  const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS }));
+  for (const observed of await Promise.all([observe('interfaces'), observe('cluster')]))
+    t.match(observed, { reason: 'no-credentials', detail: /credential_process ended with exit code 3/ });
+});
 
 t.test('no credentials at all, and a profile that does not exist', async (t) => {
   const sandbox = await startRegion(t);

@@ -51,12 +51,24 @@ t.test('a signal without a meaning here ends nothing and opens no debugger, and 
   const server = site.start();
   await catchesSignals(server);
   await server.firstAnswer({ name: ENDPOINT });
-  const others = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO'] as const;
+  const others = [
+    'SIGUSR1',
+    'SIGUSR2',
+    'SIGALRM',
+    'SIGVTALRM',
+    'SIGPROF',
+    'SIGXCPU',
+    'SIGPWR',
+    'SIGIO',
+  ] as const;
   for (const signal of [...others, ...others]) {
     server.signal(signal);
     t.equal((await server.ask({ name: ENDPOINT })).rcode, 0, signal);
   }
-  await until('all are said', () => server.logged('a signal without a meaning here is ignored').length >= 5);
+  await until(
+    'all are said',
+    () => server.logged('a signal without a meaning here is ignored').length >= others.length,
+  );
   t.same(
     server
       .logged('a signal without a meaning here is ignored')

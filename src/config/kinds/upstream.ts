@@ -39,9 +39,21 @@ export function readUpstream(text: string): Reading<Upstream> {
     const fix = `write an address alone for DNS on UDP and TCP, or ${others.join(', or ')}`;
     return { message: `"${scheme}://" is not supported`, fix };
   }
-  if (text.includes('#')) return { message: 'a name after "#" goes with tls://', fix: `write tls://${text}` };
+  const foreign = foreignForm(text);
+  if (foreign !== undefined) return foreign;
   const socket = readUpstreamSocket(text, DNS_PORT);
   return 'value' in socket ? { value: { text: socketText(socket.value), ...socket.value } } : socket;
+}
+
+/** As other servers write it: dnsmasq has a port after "#", Unbound after "@". systemd-resolved has a name after "#". */
+function foreignForm(text: string): Reading<never> | undefined {
+  const [, address = '', sign, rest = ''] = /^(.*?)([#@])(.*)$/s.exec(text) ?? [];
+  if (/^[0-9]+$/.test(rest)) {
+    const host = parseAddress(address)?.kind() === 'ipv6' ? `[${address}]` : address;
+    return { message: `a port after "${sign}"`, fix: `write ${host}:${rest}` };
+  }
+  if (sign === '#') return { message: 'a name after "#" goes with tls://', fix: `write tls://${text}` };
+  return undefined;
 }
 
 function readEncrypted(text: string, transport: string, defaultPort: number): Reading<Upstream> {

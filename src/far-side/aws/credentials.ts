@@ -180,7 +180,8 @@ function watched(
         throw new SourceError(explainProviderFailure(cause, said, clock.wallMs()));
       } finally {
         waiting--;
-        said.length = 0;
+        // two services may ask at the same time: each failure is explained by the same lines
+        if (waiting === 0) said.length = 0;
       }
     },
   };

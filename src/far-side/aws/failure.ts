@@ -270,12 +270,12 @@ export function explainProviderFailure(
     const reason = failure.reason === 'denied' ? 'refused-credentials' : failure.reason; // a role that may not be taken
     return { ...failure, reason, detail: `getting credentials failed: ${failure.detail}` };
   }
-  const message = error instanceof Error ? error.message : '';
-  return {
-    reason: 'no-credentials',
-    reachedFarSide: false,
-    detail: `getting credentials failed: ${firstHelpful([...said, message])}`,
-  };
+  const why = firstHelpful([...said, messageOf(error)]) ?? fileFault(error) ?? lastAsked(said, error);
+  return { reason: 'no-credentials', reachedFarSide: false, detail: `getting credentials failed: ${why}` };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : '';
 }
 
 /** Messages of providers that help an operator, the most helpful first. No other is shown: it may quote a command or a file. */
@@ -288,16 +288,46 @@ const HELPFUL: readonly RegExp[] = [
   /Profile \S+ requires multi-factor authentication/,
   /Profile (?!default )\S+ could not be found in shared credentials file/,
   /Could not resolve credentials using profile: \[(?!default\])[^\]]*\]/,
+  /Failed to load token from \S+?(?=:? )/,
 ];
 
-function firstHelpful(said: readonly string[]): string {
+function firstHelpful(said: readonly string[]): string | undefined {
   for (const pattern of HELPFUL) {
     for (const message of said) {
       const found = pattern.exec(message);
       if (found !== null) return redacted(lowerFirst(found[0]));
     }
   }
-  return 'no provider has any (environment, profile, credential_process)';
+  return undefined;
+}
+
+/** A file that a variable names, such as the token of a pod: the error quotes its path, and nothing of its content. */
+function fileFault(error: unknown): string | undefined {
+  const [found] = /E[A-Z]+: [a-z ,]+(?:, open '[^']*'|, read)/.exec(messageOf(error)) ?? [];
+  return found === undefined ? undefined : `reading the file that a provider needs failed: ${found}`;
+}
+
+/** The provider that the chain asked last, by what the SDK says on the way to it. Such a provider does not say why it gives none. */
+const LAST_ASKED: readonly (readonly [said: RegExp, why: string])[] = [
+  [
+    /credential-provider-http - fromHttp/,
+    'the endpoint of the container or pod gives none (AWS_CONTAINER_CREDENTIALS_FULL_URI)',
+  ],
+  [
+    /Invalid response received from instance metadata/,
+    'the instance metadata has no keys: see the role of the instance',
+  ],
+  [
+    /Instance Metadata using v1 fallback/,
+    'no provider has any (environment, profile, credential_process), and no instance metadata answers: on EC2 a container needs a hop limit of 2',
+  ],
+];
+
+function lastAsked(said: readonly string[], error: unknown): string {
+  const isNoJson = error instanceof SyntaxError ? ': its answer is not JSON' : '';
+  for (const [pattern, why] of LAST_ASKED) if (said.some((line) => pattern.test(line))) return why + isNoJson;
+  if (isNoJson !== '') return `the instance metadata gives none${isNoJson}`;
+  return 'no provider has any (environment, profile, credential_process, instance metadata)';
 }
 
 function lowerFirst(words: string): string {

@@ -46,6 +46,7 @@ const MOST_FREE_TURNS = 512;
 /** A turn with a longer message is not kept: the usual query is a tenth of it. */
 const FREE_TURN_OCTETS = 512;
 const FAULT_LOG_INTERVAL_MS = 10_000;
+const UNSENT_LOG_INTERVAL_MS = 60_000;
 /** Header, the longest question, and OPT with an extended error and a cookie. */
 const MAX_ERROR_OCTETS = 12 + 255 + 4 + 11 + 6 + 28;
 
@@ -63,6 +64,7 @@ export class Intake {
   #pending = 0;
   readonly #freeTurns: Turn[] = [];
   #faultLoggedMs = Number.NEGATIVE_INFINITY;
+  #unsentLoggedMs = Number.NEGATIVE_INFINITY;
   /** The rate limit's verdict on the reply at hand. */
   #rate: RateVerdict = RATE.SEND;
 
@@ -169,6 +171,15 @@ export class Intake {
     if (nowMs - this.#faultLoggedMs < FAULT_LOG_INTERVAL_MS) return;
     this.#faultLoggedMs = nowMs;
     LISTENER_MESSAGES.answerFailed(this.#log, { err: error, faults: this.counters.get('handlerFaults') });
+  }
+
+  /** Counts a reply that the system did not send, and says so: to the client it looks like a server that is down. */
+  notSent(code: string): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.counters.addSendError(code, nowMs);
+    if (nowMs - this.#unsentLoggedMs < UNSENT_LOG_INTERVAL_MS) return;
+    this.#unsentLoggedMs = nowMs;
+    LISTENER_MESSAGES.notSent(this.#log, { reason: code, times: this.counters.unsent(nowMs)?.times });
   }
 
   #noteLimit({ client, clientAt, family, nowMs }: Turn, limit: string): void {

@@ -81,6 +81,12 @@ export const LISTENER_MESSAGES = messages({
     fields: { err: 'the error', faults: 'such failures so far' },
     fix: 'report the line: that query got SERVFAIL, others are not affected',
   },
+  notSent: {
+    level: 'warn',
+    text: 'replies are not sent: to clients the server seems down',
+    fields: { reason: "the system's code", times: 'such replies so far, at most one line a minute' },
+    fix: '`EPERM`: a packet filter of this host or a full connection table (`nft list ruleset`, `dmesg`). `ENETUNREACH`, `EHOSTUNREACH`: no route to the client. `ENOBUFS`: the network interface does not keep up',
+  },
   takenNotKept: {
     level: 'warn',
     text: 'queries that wait for an upstream are not kept for the next process',

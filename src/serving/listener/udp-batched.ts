@@ -375,7 +375,7 @@ export class BatchedUdpListener implements UdpListener {
     this.#laid = 0;
     for (let sent = 0; sent < count; ) {
       const taken = open.buffers.replies.send(open.fd, sent, count);
-      if (taken < 0) this.#context.intake.counters.addSendError(getSystemErrorName(taken));
+      if (taken < 0) this.#context.intake.notSent(getSystemErrorName(taken));
       sent += Math.max(1, taken);
     }
     if (this.#kept.length > 0) this.#forgetKept();

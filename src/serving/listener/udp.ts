@@ -262,12 +262,12 @@ export class PlainUdpListener implements UdpListener {
     try {
       this.#socket.send(reply, sender.port, sender.address, this.#sent);
     } catch (error) {
-      this.#context.intake.counters.addSendError(systemCode(error));
+      this.#context.intake.notSent(systemCode(error));
     }
   }
 
   readonly #sent = (error: Error | null): void => {
-    if (error !== null) this.#context.intake.counters.addSendError(systemCode(error));
+    if (error !== null) this.#context.intake.notSent(systemCode(error));
   };
 
   #receiveFailed(error: Error): void {

@@ -1,6 +1,14 @@
 import t from 'tap';
 import { uint16At } from '../../../src/protocol/wire/header.ts';
-import { COUNT, COUNT_MEANINGS, type CountName } from '../../../src/serving/counters.ts';
+import type { Toned } from '../../../src/report/report.ts';
+import {
+  COUNT,
+  COUNT_MEANINGS,
+  type CountName,
+  QUERIES_REPORT,
+  queriesStatus,
+  ResolverCounters,
+} from '../../../src/serving/counters.ts';
 import { ClientAccess, RateLimit } from '../../../src/serving/listener/clients.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';
 import { NO_REPLY, PENDING, type Reply, type Turn } from '../../../src/serving/turn.ts';
@@ -294,6 +302,37 @@ t.test('every count has its own place and its own meaning', async (t) => {
   t.equal(new Set(meanings).size, places.length);
 });
 
+t.test(
+  'replies that the system does not send are said in the log and in the status, for as long as it lasts',
+  async (t) => {
+    let nowMs = 1000;
+    const { intake, log } = makeRig({ clock: { monotonicMs: () => nowMs, wallMs: () => 0 } });
+    const notes = () => {
+      const { queries } = queriesStatus(intake, new ResolverCounters(), nowMs);
+      return [...QUERIES_REPORT.panels({ queries })].flatMap(({ notes = [] }) =>
+        notes.map((note) => (note as Toned).text),
+      );
+    };
+    const lines = () => log.lines.filter(({ text }) => text.startsWith('replies are not sent'));
+    t.same(notes(), []);
+    for (let times = 0; times < 3; times++) intake.notSent('EPERM');
+    nowMs += 4000;
+    t.match(notes(), [
+      /^3 replies were not sent, the last 4 s ago: EPERM, a packet filter of this host, or a full/,
+    ]);
+    t.match(
+      lines().map(({ fields }) => fields),
+      [{ reason: 'EPERM', times: 1 }],
+      'one line',
+    );
+    nowMs += 59_000;
+    t.same(notes(), [], 'it is over');
+    intake.notSent('EIO');
+    t.same(notes(), ['a reply was not sent, the last 0 s ago: EIO']);
+    t.equal(lines().length, 2, 'said again');
+  },
+);
+
 t.test('a failed send is counted by the system’s error', async (t) => {
   const { counters } = makeRig().intake;
   const expected: [string, CountName][] = [
@@ -306,7 +345,7 @@ t.test('a failed send is counted by the system’s error', async (t) => {
   ];
   for (const [code, name] of expected) {
     const before = counters.get(name);
-    counters.addSendError(code);
+    counters.addSendError(code, 0);
     t.equal(counters.get(name), before + 1, code);
   }
 });
