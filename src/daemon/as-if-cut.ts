@@ -2,9 +2,10 @@
  * Rehearses, for `check --as-if-cut`, every question that matters in an outage: endpoints, retained names, and names that clients
  * asked for in the last day. Clients notice nothing: see rehearsal.ts.
  */
+
 import type { AsIfCutReport } from '../admin/drill-control.ts';
 import { HEADER_OCTETS, rcodeAt, uint16At } from '../protocol/wire/header.ts';
-import { skipName } from '../protocol/wire/query.ts';
+import { skipName } from '../protocol/wire/message-names.ts';
 import { RCODE, TYPE, typeName } from '../protocol/words/codes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
 import type { Clock } from '../runtime/clock.ts';

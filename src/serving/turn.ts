@@ -11,11 +11,10 @@
  *
  * This file knows no room: a route is a name, a stored answer is octets and their index.
  */
-import type { AliasNote } from '../protocol/wire/alias-chain.ts';
 import { MAX_MESSAGE_OCTETS } from '../protocol/wire/header.ts';
 import { parseQuery, Query, VERDICT, type Verdict } from '../protocol/wire/query.ts';
 import type { TtlPatch } from '../protocol/wire/response-patch.ts';
-import type { ResponseIndex } from '../protocol/wire/response-records.ts';
+import type { AliasNote, ResponseIndex } from '../protocol/wire/response-records.ts';
 
 export type Transport = 'udp' | 'tcp';
 export type Family = 4 | 6;
@@ -211,7 +210,7 @@ export class Turn {
 
   /** A turn of its own for a query that waits, with copies of the message and of the client's address: `kept`, filled again. */
   keep(kept = new Turn()): Turn {
-    this.query.copyTo(kept.query);
+    this.query.copy(kept.query);
     kept.verdict = this.verdict;
     if (kept.#ownClient === NOTHING) kept.#ownClient = new Uint8Array(16);
     const octets = this.family === 4 ? 4 : 16;

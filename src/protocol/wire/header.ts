@@ -3,6 +3,8 @@
  * integers. No reader of octets here throws; each says how it treats octets after the end.
  */
 export const HEADER_OCTETS = 12;
+/** Of a record, after its owner: TYPE, CLASS, TTL, RDLENGTH (RFC 1035 section 3.2.1). */
+export const FIXED_RR_OCTETS = 10;
 /** The largest message there is: TCP's length field has 16 bits (RFC 7766 section 8). */
 export const MAX_MESSAGE_OCTETS = 65_535;
 /** The UDP size that the server offers, and the most octets that it sends: this size fits one unfragmented datagram. */

@@ -3,10 +3,11 @@
  * Every record keeps its octets and its TTL. The writer rewrites only compressible names, because pointers in later messages
  * refer to their own message. This file refuses to know where the parts come from.
  */
+
 import { CLASS, RCODE, TYPE } from '../words/codes.ts';
-import { type AliasChain, expandName, isAtOrUnderKey, nameKey } from './alias-chain.ts';
-import { FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32, uint16At } from './header.ts';
-import { type Query, skipName } from './query.ts';
+import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32 } from './header.ts';
+import { expandName, isAtOrUnderKey, nameKey } from './message-names.ts';
+import type { Query } from './query.ts';
 import { walkRdata } from './rdata-shape.ts';
 import {
   optLength,
@@ -15,7 +16,15 @@ import {
   writeOpt,
   writeTruncatedReply,
 } from './reply.ts';
-import type { ResponseIndex } from './response-records.ts';
+import {
+  type AliasChain,
+  coveredType,
+  forEachRecord,
+  isDenial,
+  type RecordPlace,
+  type ResponseIndex,
+  SECTION,
+} from './response-records.ts';
 
 export interface ReplyPart {
   /** A whole reply, as it would go to a client that asks for this part alone. */
@@ -97,20 +106,17 @@ function addAnswers(writer: MessageWriter, part: ReplyPart): number {
   const { octets, index, chain, aliases } = part;
   const owners = part.isCut ? ownersBefore(part) : undefined;
   let count = 0;
-  let at = index.questionEnd;
   let isVerbatim = writer.at === index.questionEnd;
-  for (let left = index.answerCount; left > 0; left--) {
-    const next = recordEnd(octets, at);
-    if (owners === undefined || isOf(owners, octets, at)) {
-      // the records of the first part stand where they stood, so that their octets stay as they are
-      if (isVerbatim) writer.copyRecord(octets, at, next);
-      else writer.record(octets, at, next);
-      count++;
-    } else {
-      isVerbatim = false;
-    }
-    at = next;
-  }
+  forEachRecord(octets, index, (record) => {
+    if (record.section !== SECTION.answer) return;
+    const isKept = owners === undefined || isOf(owners, octets, record);
+    // the records of the first part stand where they stood, so that their octets stay as they are
+    isVerbatim &&= isKept;
+    if (!isKept) return;
+    if (isVerbatim) writer.copyRecord(octets, record);
+    else writer.record(octets, record);
+    count++;
+  });
   for (const alias of chain.aliases.slice(0, aliases)) {
     if (!alias.isMissing) continue;
     writer.alias(aliasOwner(part, alias), alias.target, alias.ttlSeconds);
@@ -132,46 +138,28 @@ function ownersBefore({ octets, chain, aliases }: ReplyPart): readonly string[] 
 }
 
 /** Whether the record belongs to an alias of one of these names: the alias itself, a DNAME above, or their signatures. */
-function isOf(owners: readonly string[], octets: Uint8Array, at: number): boolean {
-  const name = expandName(octets, at);
-  if (name === undefined) return false;
-  const key = nameKey(name);
+function isOf(
+  owners: readonly string[],
+  octets: Uint8Array,
+  { ownerAt, type, rdataAt }: RecordPlace,
+): boolean {
+  const key = nameKey(octets, ownerAt);
   if (owners.includes(key)) return true;
-  const typeAt = skipName(octets, at, octets.length);
-  const type = uint16At(octets, typeAt);
-  const covered = type === TYPE.RRSIG ? uint16At(octets, typeAt + FIXED_RR_OCTETS) : type;
-  return covered === TYPE.DNAME && owners.some((owner) => owner !== key && isAtOrUnderKey(owner, key));
+  const isDname = coveredType(octets, type, rdataAt) === TYPE.DNAME;
+  return isDname && owners.some((owner) => owner !== key && isAtOrUnderKey(owner, key));
 }
 
 /** Adds from a middle part only the proofs. A validator needs proofs for an alias from a wildcard (RFC 4035 section 3.1.3.3). */
 function addAuthorities(writer: MessageWriter, part: ReplyPart, isAll: boolean): number {
   const { octets, index } = part;
-  let at = index.questionEnd;
-  for (let left = index.answerCount; left > 0; left--) at = recordEnd(octets, at);
   let count = 0;
-  for (let left = index.authorityCount; left > 0; left--) {
-    const next = recordEnd(octets, at);
-    if (isAll || isProof(octets, at)) {
-      writer.record(octets, at, next);
-      count++;
-    }
-    at = next;
-  }
+  forEachRecord(octets, index, (record) => {
+    if (record.section !== SECTION.authority) return;
+    if (!isAll && !isDenial(coveredType(octets, record.type, record.rdataAt))) return;
+    writer.record(octets, record);
+    count++;
+  });
   return count;
-}
-
-function isProof(octets: Uint8Array, at: number): boolean {
-  const typeAt = skipName(octets, at, octets.length);
-  const type = uint16At(octets, typeAt);
-  const covered = type === TYPE.RRSIG ? uint16At(octets, typeAt + FIXED_RR_OCTETS) : type;
-  return covered === TYPE.NSEC || covered === TYPE.NSEC3;
-}
-
-const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
-
-function recordEnd(octets: Uint8Array, at: number): number {
-  const typeAt = skipName(octets, at, octets.length);
-  return typeAt + FIXED_RR_OCTETS + uint16At(octets, typeAt + 8);
 }
 
 const MAX_POINTED = 0x3fff; // RFC 1035 section 4.1.4: an offset has 14 bits
@@ -193,20 +181,17 @@ class MessageWriter {
   }
 
   /** A record that stands at this very offset in its message. */
-  copyRecord(from: Uint8Array, start: number, end: number): void {
-    const typeAt = skipName(from, start, from.length);
-    this.#notePlaces(from, start);
-    if (uint16At(from, typeAt) === TYPE.CNAME) this.#notePlaces(from, typeAt + FIXED_RR_OCTETS);
-    this.#copy(from, start, end);
+  copyRecord(from: Uint8Array, { ownerAt, type, rdataAt, end }: RecordPlace): void {
+    this.#notePlaces(from, ownerAt);
+    if (type === TYPE.CNAME) this.#notePlaces(from, rdataAt);
+    this.#copy(from, ownerAt, end);
   }
 
-  record(from: Uint8Array, start: number, end: number): void {
-    const typeAt = skipName(from, start, from.length);
-    const rdataAt = typeAt + FIXED_RR_OCTETS;
-    this.#nameAt(from, start, true);
+  record(from: Uint8Array, { ownerAt, typeAt, type, rdataAt, end }: RecordPlace): void {
+    this.#nameAt(from, ownerAt, true);
     const lengthAt = this.at + 8;
     this.#copy(from, typeAt, rdataAt);
-    walkRdata(from, uint16At(from, typeAt), rdataAt, end, {
+    walkRdata(from, type, rdataAt, end, {
       octets: (start, end) => this.#copy(from, start, end),
       name: (at, mayCompress) => this.#nameAt(from, at, mayCompress),
     });

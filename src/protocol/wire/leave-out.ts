@@ -4,14 +4,9 @@
  */
 
 import { HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16 } from './header.ts';
+import { isPointer, pointerAt } from './message-names.ts';
 import { type RdataCopier, walkRdata } from './rdata-shape.ts';
-import {
-  forEachRecord,
-  isPointer,
-  pointerAt,
-  type RecordPlace,
-  type ResponseIndex,
-} from './response-records.ts';
+import { forEachRecord, type RecordPlace, type ResponseIndex } from './response-records.ts';
 
 /** Whether a record is to go: by its TYPE, its section, its place among the records of the message, and its RDATA's offset. */
 export type IsLeftOut = (type: number, section: number, ordinal: number, rdataAt: number) => boolean;

@@ -1,6 +1,8 @@
 /** Maps domain names to values. A query's octets find a value by exact name or by longest suffix, without a string. */
+
 import { nameToWire } from '../words/name.ts';
-import { hashName, type Query, suffixEquals } from './query.ts';
+import { hashName, suffixEquals } from './message-names.ts';
+import type { Query } from './query.ts';
 
 interface Entry<V> {
   readonly wire: Uint8Array;

@@ -2,12 +2,12 @@
  * Resource records as text and back, in the presentation format of RFC 1035 section 5.1. A type without a row in the table is
  * written as `\# length hex` (RFC 3597 section 5). It reads octets that anybody may have written: nothing throws, all work is bounded.
  */
+
 import { isIPv4 } from 'node:net';
 import { typeFromText, typeName } from '../words/codes.ts';
 import { NameError, nameFromWire, nameToWire } from '../words/name.ts';
-import { putUint16, putUint32, uint16At, uint32At } from './header.ts';
-import { skipName } from './query.ts';
-import { labelAt, wholeNameEnd } from './response-records.ts';
+import { FIXED_RR_OCTETS, putUint16, putUint32, uint16At, uint32At } from './header.ts';
+import { expandName, skipName, wholeNameEnd } from './message-names.ts';
 
 /** The fields of each type's RDATA, in their order; `FIELDS` below explains each word. */
 const TABLE = `
@@ -39,7 +39,6 @@ export interface RecordPlace {
 }
 
 const SECTIONS = ['answer', 'authority', 'additional'] as const;
-const FIXED_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 
 /** All records of a message that has been indexed without a fault, so that each of them lies inside it. */
 export function recordPlaces(message: Uint8Array, questionEnd: number): RecordPlace[] {
@@ -49,7 +48,7 @@ export function recordPlaces(message: Uint8Array, questionEnd: number): RecordPl
     for (let left = uint16At(message, 6 + number * 2); left > 0; left--) {
       const typeAt = skipName(message, at, message.length);
       if (typeAt < 0) return places; // a truncated message: the records that are whole
-      const rdataAt = typeAt + FIXED_OCTETS;
+      const rdataAt = typeAt + FIXED_RR_OCTETS;
       const end = rdataAt + uint16At(message, typeAt + 8);
       if (end > message.length) return places;
       places.push({ section, ownerAt: at, typeAt, rdataAt, end });
@@ -61,12 +60,8 @@ export function recordPlaces(message: Uint8Array, questionEnd: number): RecordPl
 
 /** The text of a name that may be compressed; `?` where it is broken. */
 export function nameText(message: Uint8Array, start: number): string {
-  if (wholeNameEnd(message, start) < 0) return '?';
-  const octets: number[] = [];
-  for (let at = labelAt(message, start); ; at = labelAt(message, at + (message[at] ?? 0) + 1)) {
-    octets.push(...message.subarray(at, at + 1 + (message[at] ?? 0)));
-    if ((message[at] ?? 0) === 0) return nameFromWire(Uint8Array.from(octets));
-  }
+  const name = expandName(message, start);
+  return name === undefined ? '?' : nameFromWire(name);
 }
 
 /** RDATA as text. RDATA without the layout of its type is written as RFC 3597 section 5 has it. */

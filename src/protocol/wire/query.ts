@@ -4,28 +4,30 @@
  * record and four additional records bound the work.
  * RFC 1035 section 4.1, RFC 1995 section 3, RFC 6891 section 6.1, RFC 9619 (QDCOUNT is one).
  */
-
-import { randomFillSync } from 'node:crypto';
 import { CLASS, TYPE } from '../words/codes.ts';
-import { lower, MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
-import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
+import { MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
+import {
+  EDNS_UDP_OCTETS,
+  FIXED_RR_OCTETS,
+  FLAG,
+  HEADER_OCTETS,
+  PLAIN_UDP_OCTETS,
+  putUint16,
+  uint16At,
+} from './header.ts';
+import { hashSuffixes, MAX_LABELS, questionKey, skipName } from './message-names.ts';
 
 /** The verdict on a received message. */
 export const VERDICT = { OK: 0, DROP: 1, FORMERR: 2, NOTIMP: 3, BADVERS: 4 } as const;
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
-const MAX_LABELS = 128; // 255 octets hold 127 labels and the root
 // V8 keeps typed arrays of up to 64 octets on its own heap; a larger one costs a malloc, and the collector a free
 const USUAL_LABELS = 16;
 const MAX_ADDITIONAL = 4; // OPT, TSIG or SIG(0), and room for what nobody has thought of yet
-const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 
 export const OPTION_COOKIE = 10; // RFC 7873 section 4
 export const CLIENT_COOKIE_OCTETS = 8;
 export const SERVER_COOKIE_OCTETS = 16; // RFC 9018 section 4
-
-const lowerTable = Uint8Array.from({ length: 256 }, (_, octet) => lower(octet));
-
 const NOTHING = new Uint8Array(0);
 
 /** One query: the octets it came in, and where its parts lie in them. Reused: copy it to keep it. */
@@ -87,13 +89,11 @@ export class Query {
     return nameFromWire(this.octets, this.nameStart);
   }
 
-  /** The same query with octets of its own, for longer than this call. Not parsed again. */
-  copy(): Query {
-    return this.copyTo(new Query());
-  }
-
-  /** As `copy`, into a query that an earlier call of this method has filled, or a new one. Its octets may go on after `end`. */
-  copyTo(copy: Query): Query {
+  /**
+   * The same query with octets of its own, for longer than this call; not parsed again. `copy` may be a query that an earlier call
+   * has filled: its octets may go on after `end`.
+   */
+  copy(copy = new Query()): Query {
     const { octets, start, end, labelCount } = this;
     const length = end - start;
     // not slice(): on a Buffer that would share its memory; octet by octet: a view would cost more than the copy
@@ -123,23 +123,6 @@ export class Query {
     }
     return copy;
   }
-}
-
-/**
- * Mixes QNAME (in lower case), QTYPE, QCLASS, DO and CD to a 32-bit signed integer, which V8 keeps without an object. Two
- * questions may share a key, so each reader compares the question that it finds. For one name every QTYPE, DO and CD has its
- * own key.
- */
-export function questionKey(
-  nameHash: number,
-  qtype: number,
-  qclass: number,
-  dnssecOk: boolean,
-  checkingDisabled: boolean,
-): number {
-  const aspects = qtype | (dnssecOk ? 0x1_0000 : 0) | (checkingDisabled ? 0x2_0000 : 0) | (qclass << 18);
-  // an odd factor keeps different aspects different
-  return nameHash ^ Math.imul(aspects, 0x9e3779b1);
 }
 
 /**
@@ -248,16 +231,6 @@ function hashAllSuffixes(query: Query, labels: number): void {
   labelStarts[0] = query.nameEnd - nameStart - 1;
 }
 
-/** Whether the lower-cased suffix of `depth` labels of the query's name is `wire` (lower case). */
-export function suffixEquals(query: Query, depth: number, wire: Uint8Array): boolean {
-  const from = query.nameStart + (query.labelStarts[depth] ?? 0);
-  if (query.nameEnd - from !== wire.length) return false;
-  for (let i = 0; i < wire.length; i++) {
-    if (lowerTable[query.octets[from + i] ?? 0] !== wire[i]) return false;
-  }
-  return true;
-}
-
 function parseAdditional(query: Query, start: number, count: number): Verdict {
   if (count > MAX_ADDITIONAL) return VERDICT.FORMERR;
   const { octets, end } = query;
@@ -271,8 +244,8 @@ function parseAdditional(query: Query, start: number, count: number): Verdict {
       if (query.hasEdns || ownerEnd !== at + 1) return VERDICT.FORMERR;
       readOpt(query, ownerEnd);
       // a later version may lay its options out in another way
-      const isReadable = query.ednsVersion === 0;
-      if (isReadable && !readOptions(query, ownerEnd + FIXED_RR_OCTETS, next)) return VERDICT.FORMERR;
+      if (query.ednsVersion === 0 && !readOptions(query, ownerEnd + FIXED_RR_OCTETS, next))
+        return VERDICT.FORMERR;
     }
     at = next;
   }
@@ -295,27 +268,6 @@ function readOpt(query: Query, typeAt: number): void {
   query.udpLimit = Math.min(Math.max(offered, PLAIN_UDP_OCTETS), EDNS_UDP_OCTETS);
   query.ednsVersion = octets[typeAt + 5] ?? 0;
   query.dnssecOk = ((octets[typeAt + 6] ?? 0) & 0x80) !== 0; // RFC 3225 section 3
-}
-
-/**
- * The offset after a name that may end in a compression pointer, or -1 when it is broken. The pointer is
- * not followed, but has to point back (RFC 1035 section 4.1.4: to a prior occurrence).
- */
-export function skipName(octets: Uint8Array, start: number, end: number, messageStart = 0): number {
-  let at = start;
-  while (at < end) {
-    const length = octets[at] ?? 0;
-    if (length === 0) return at + 1;
-    if (length >= 0xc0) {
-      if (at + 2 > end) return -1;
-      const target = messageStart + (((length & 0x3f) << 8) | (octets[at + 1] ?? 0));
-      return target < start && target >= messageStart + HEADER_OCTETS ? at + 2 : -1;
-    }
-    if (length > 63) return -1;
-    at += length + 1;
-    if (at - start >= MAX_NAME_OCTETS) return -1;
-  }
-  return -1;
 }
 
 /**
@@ -395,91 +347,4 @@ export function composeQuery(parts: QueryParts): Uint8Array {
     if (parts.edns.dnssecOk) message[questionEnd + 7] = 0x80;
   }
   return message;
-}
-
-/**
- * The key of the hash by which tables find names: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name.
- * The right label comes first, so that one pass hashes every suffix. The key is random for each process and never leaves the
- * process. So nobody outside can make two names with the same hash, which would share a place in every table. No hash goes
- * to the disk. Two names may still share a hash by accident, so a table compares the names that it finds.
- *
- * Against the habit of the house the key is no argument: a table that was filled before the key came would find nothing.
- */
-const key = randomFillSync(new Int32Array(2));
-const KEY_LOW = key[0] ?? 0;
-const KEY_HIGH = key[1] ?? 0;
-
-/**
- * Writes the hash of each lower-cased suffix of the name at `nameStart` to `hashes`, by its number of labels.
- * `labelStarts` holds where the labels start, counted from `nameStart`, the rightmost label first.
- */
-export function hashSuffixes(
-  octets: Uint8Array,
-  nameStart: number,
-  labelStarts: Uint8Array,
-  labels: number,
-  hashes: Int32Array,
-): void {
-  let v0 = KEY_LOW;
-  let v1 = KEY_HIGH;
-  let v2 = KEY_LOW ^ 0x6c796765; // the constants are those of the algorithm
-  let v3 = KEY_HIGH ^ 0x74656462;
-  hashes[0] = v1 ^ v3;
-  for (let label = 0; label < labels; label++) {
-    const start = nameStart + (labelStarts[label] ?? 0);
-    // the length octet goes first, so that labels cannot run into each other
-    const end = start + (octets[start] ?? 0) + 1;
-    for (let at = start; at < end; at += 4) {
-      let word = lowerTable[octets[at] ?? 0] ?? 0;
-      if (at + 1 < end) word |= (lowerTable[octets[at + 1] ?? 0] ?? 0) << 8;
-      if (at + 2 < end) word |= (lowerTable[octets[at + 2] ?? 0] ?? 0) << 16;
-      if (at + 3 < end) word |= (lowerTable[octets[at + 3] ?? 0] ?? 0) << 24;
-      v3 ^= word;
-      v0 = (v0 + v1) | 0;
-      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
-      v0 = (v0 << 16) | (v0 >>> 16);
-      v2 = (v2 + v3) | 0;
-      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
-      v0 = (v0 + v3) | 0;
-      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-      v2 = (v2 + v1) | 0;
-      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-      v2 = (v2 << 16) | (v2 >>> 16);
-      v0 ^= word;
-    }
-    hashes[label + 1] = finished(v0, v1, v2 ^ 0xff, v3);
-  }
-}
-
-/** Three more rounds, for the suffix that ends here; the longer suffixes go on from the state before them. */
-function finished(w0: number, w1: number, w2: number, w3: number): number {
-  let v0 = w0;
-  let v1 = w1;
-  let v2 = w2;
-  let v3 = w3;
-  for (let round = 0; round < 3; round++) {
-    v0 = (v0 + v1) | 0;
-    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
-    v0 = (v0 << 16) | (v0 >>> 16);
-    v2 = (v2 + v3) | 0;
-    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
-    v0 = (v0 + v3) | 0;
-    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-    v2 = (v2 + v1) | 0;
-    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-    v2 = (v2 << 16) | (v2 >>> 16);
-  }
-  return v1 ^ v3;
-}
-
-const starts = new Uint8Array(MAX_LABELS);
-const hashes = new Int32Array(MAX_LABELS);
-
-/** Hash of a whole name in wire form. */
-export function hashName(wire: Uint8Array): number {
-  let labels = 0;
-  for (let at = 0; (wire[at] ?? 0) !== 0; at += (wire[at] ?? 0) + 1) starts[labels++] = at;
-  starts.subarray(0, labels).reverse();
-  hashSuffixes(wire, 0, starts, labels, hashes);
-  return hashes[labels] ?? 0;
 }

@@ -4,7 +4,7 @@
  */
 
 import { uint16At, uint32At } from './header.ts';
-import { isPlainName, wholeNameEnd } from './response-records.ts';
+import { isPlainName, wholeNameEnd } from './message-names.ts';
 
 // Fields of RDATA that are neither names nor of fixed size: whether their content is whole.
 

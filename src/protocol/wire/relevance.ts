@@ -6,17 +6,16 @@
  * Two classes read one rule. `Relevance` decides during one pass, without an object, whether all records belong to the question,
  * as in nearly every response. If `Relevance` is in doubt, `relevantRecords` decides for each record, in any order.
  */
+
 import { TYPE } from '../words/codes.ts';
-import { MAX_ALIASES } from './alias-chain.ts';
-import { HEADER_OCTETS, uint16At } from './header.ts';
+import { HEADER_OCTETS } from './header.ts';
+import { isAtOrUnderName, isPointer, isSameName, nameKey, pointerAt } from './message-names.ts';
 import { hasShape, seen } from './rdata-shape.ts';
 import {
+  coveredType,
   forEachRecord,
-  isAtOrUnderName,
-  isPointer,
-  isSameName,
-  nameKey,
-  pointerAt,
+  isDenial,
+  MAX_ALIASES,
   type ResponseIndex,
   SECTION,
 } from './response-records.ts';
@@ -39,9 +38,6 @@ const HOST_TYPES: ReadonlySet<number> = new Set([
   TYPE.SVCB,
   TYPE.HTTPS,
 ]);
-
-/** Whether a record proves that something is not there: its owner may be any name of the zone. */
-const isDenial = (type: number): boolean => type === TYPE.NSEC || type === TYPE.NSEC3;
 
 /** Judges one message at a time: the caller notes its records in order, each just after `hasShape` has read the record. */
 export class Relevance {
@@ -165,10 +161,6 @@ export class Relevance {
     }
     return false;
   }
-}
-
-function coveredType(message: Uint8Array, type: number, rdataAt: number): number {
-  return type === TYPE.RRSIG ? uint16At(message, rdataAt) : type;
 }
 
 interface Place {

@@ -2,13 +2,15 @@
  * A stored response becomes a reply by patching a copy of its octets: ID, flags, the question in the
  * client's case, TTLs, OPT. Everything else stays as the upstream sent it, as far as the client can take it.
  */
+
 import { TYPE } from '../words/codes.ts';
-import { FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
+import { FIXED_RR_OCTETS, FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
 import { leaveOut } from './leave-out.ts';
-import { type Query, skipName } from './query.ts';
+import { skipName } from './message-names.ts';
+import type { Query } from './query.ts';
 import { optLength, writeHeaderAndQuestion, writeOpt, writeTruncatedReply } from './reply.ts';
 import { indexResponse, isPositive } from './response.ts';
-import { forEachRecord, type ResponseIndex, SECTION } from './response-records.ts';
+import { coveredType, forEachRecord, isDenial, type ResponseIndex, SECTION } from './response-records.ts';
 
 /** How the TTLs of a copy are set: aged by `ageSeconds` (floor 0), or all to `ttlSeconds` (RFC 8767 section 4). */
 export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: number };
@@ -138,13 +140,11 @@ function isWholeAlone(query: Query, response: Uint8Array, index: ResponseIndex):
   if (!isPositive(index)) return false;
   let hasProofs = false;
   forEachRecord(response, index, ({ section, type }) => {
-    if (section === SECTION.authority && isProof(type)) hasProofs = true;
+    if (section === SECTION.authority && isDenial(type)) hasProofs = true;
   });
   // RFC 4035 section 3.1.3.3: records in the authority section prove an answer from a wildcard
   return !(query.dnssecOk && hasProofs);
 }
-
-const isProof = (type: number): boolean => type === TYPE.NSEC || type === TYPE.NSEC3;
 
 /**
  * The response with only the authority records that it needs. These are proofs, where the client wants them, and the SOA of a
@@ -154,20 +154,19 @@ function withNeededAuthority(
   query: Query,
   response: Uint8Array,
   index: ResponseIndex,
-): { readonly octets: Uint8Array; readonly index: ResponseIndex } | undefined {
-  const isDenial = !isPositive(index);
-  if (isDenial && index.negativeTtlSeconds === undefined) return undefined;
+): IndexedResponse | undefined {
+  const isNegative = !isPositive(index);
+  if (isNegative && index.negativeTtlSeconds === undefined) return undefined;
   const isNeeded = (type: number, covered: number): boolean => {
-    if (isDenial && covered === TYPE.SOA) return type === TYPE.SOA || query.dnssecOk;
-    return query.dnssecOk && isProof(covered);
+    if (isNegative && covered === TYPE.SOA) return type === TYPE.SOA || query.dnssecOk;
+    return query.dnssecOk && isDenial(covered);
   };
   const octets = leaveOut(response, index, (type, section, _ordinal, rdataAt) => {
     if (section === SECTION.answer) return false;
     if (section === SECTION.additional) return true;
-    return !isNeeded(type, type === TYPE.RRSIG ? uint16At(response, rdataAt) : type);
+    return !isNeeded(type, coveredType(response, type, rdataAt));
   });
-  const rest = octets && indexResponse(octets);
-  return octets === undefined || rest?.kind !== 'response' ? undefined : { octets, index: rest };
+  return octets && indexed(octets);
 }
 
 function patchedFlags(query: Query, index: ResponseIndex, options: PatchOptions): number {
@@ -176,7 +175,6 @@ function patchedFlags(query: Query, index: ResponseIndex, options: PatchOptions)
   return authenticated | (index.rcode & FLAG.RCODE);
 }
 
-const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 const FEW_OCTETS = 256; // up to about here a loop is faster than a view and the call that copies it
 
 function copyRecords(
@@ -205,5 +203,48 @@ function patchTtls(
   for (let i = 0; i < count; i++) {
     const at = replyStart + (offsets[i] ?? 0);
     putUint32(reply, at, fixed ?? Math.max(uint32At(reply, at) - age, 0));
+  }
+}
+
+export interface IndexedResponse {
+  readonly octets: Uint8Array;
+  readonly index: ResponseIndex;
+}
+
+/**
+ * A response to a query with DO, as a query without DO gets it. RFC 4035 section 3.2.1 leaves out all authenticating
+ * records, except those of the type asked for. `undefined` where a record that stays is broken.
+ */
+export function withoutProofs({ octets, index }: IndexedResponse): IndexedResponse | undefined {
+  if (!hasProofs(octets, index)) return { octets, index };
+  const rest = leaveOut(octets, index, (type, section) => isProof(type, section, index.qtype));
+  return rest && indexed(rest);
+}
+
+function indexed(octets: Uint8Array): IndexedResponse | undefined {
+  const index = indexResponse(octets);
+  return index.kind === 'response' ? { octets, index } : undefined;
+}
+
+/** Whether a response has what a query without DO must not get. */
+export function hasProofs(octets: Uint8Array, index: ResponseIndex): boolean {
+  for (let at = 0; at < index.ttlOffsets.length; at++) {
+    const section = at < index.answerCount ? 0 : 1;
+    if (isProof(uint16At(octets, (index.ttlOffsets[at] ?? 0) - 4), section, index.qtype)) return true;
+  }
+  return false;
+}
+
+function isProof(type: number, section: number, qtype: number): boolean {
+  if (type === qtype || (qtype === TYPE.ANY && section === 0)) return false;
+  switch (type) {
+    case TYPE.DS:
+    case TYPE.RRSIG:
+    case TYPE.NSEC:
+    case TYPE.DNSKEY:
+    case TYPE.NSEC3:
+      return true;
+    default:
+      return false;
   }
 }

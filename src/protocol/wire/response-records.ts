@@ -1,9 +1,8 @@
-/** The index of a response, a walk over its records, the addresses that they answer with, and the names inside messages. */
-import { TYPE } from '../words/codes.ts';
-import { lower, MAX_NAME_OCTETS } from '../words/name.ts';
-import { type AliasNote, MAX_ALIASES } from './alias-chain.ts';
-import { HEADER_OCTETS, uint16At, uint32At } from './header.ts';
-import { skipName } from './query.ts';
+/** The index of a response, a walk over its records, and what they say: the aliases of the question's name, and the addresses of their end. */
+import { RCODE, TYPE } from '../words/codes.ts';
+import { MAX_NAME_OCTETS } from '../words/name.ts';
+import { FIXED_RR_OCTETS, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
+import { expandName, isAtOrUnderKey, nameKey, skipName } from './message-names.ts';
 
 /** The places of a response's parts; offsets count from the message's first octet. */
 export interface ResponseIndex {
@@ -53,10 +52,16 @@ export interface RecordPlace {
   type: number;
 }
 
+/** Where the records of a message stand. */
+export type Sections = Pick<
+  ResponseIndex,
+  'questionEnd' | 'answerCount' | 'authorityCount' | 'additionalCount'
+>;
+
 /** Calls `visit` for each record of an indexed message, in its order; OPT and records after it are left out. */
 export function forEachRecord(
   message: Uint8Array,
-  index: ResponseIndex,
+  index: Sections,
   visit: (record: RecordPlace) => void,
 ): void {
   const record = {
@@ -74,13 +79,23 @@ export function forEachRecord(
     for (let left = count; left > 0; left--) {
       record.ownerAt = record.end;
       record.typeAt = skipName(message, record.ownerAt, message.length);
-      record.rdataAt = record.typeAt + 10;
+      record.rdataAt = record.typeAt + FIXED_RR_OCTETS;
       record.end = record.rdataAt + uint16At(message, record.typeAt + 8);
       record.type = uint16At(message, record.typeAt);
       visit(record);
       record.ordinal++;
     }
   }
+}
+
+/** The type that an RRSIG covers, or else the record's own (RFC 4034 section 3.1.1). */
+export function coveredType(message: Uint8Array, type: number, rdataAt: number): number {
+  return type === TYPE.RRSIG ? uint16At(message, rdataAt) : type;
+}
+
+/** Whether a record proves that something is not there: its owner may be any name of the zone. */
+export function isDenial(type: number): boolean {
+  return type === TYPE.NSEC || type === TYPE.NSEC3;
 }
 
 const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8
@@ -129,129 +144,127 @@ function followAliases(
   return { addresses: [], ttlSeconds: 0 };
 }
 
-// Names inside messages, which may end in compression pointers (RFC 1035 section 4.1.4). The functions say whether a name is
-// whole, whether two names are equal, and whether a name lies under another. No function makes a string except `nameKey`, and all work is bounded.
+// The aliases of one response: where they lead, and whether the response answers for their end. RFC 1034 section 3.6.2
+// (CNAME), RFC 6672 section 3 (DNAME), RFC 2308 section 2 and RFC 6604 (what a negative answer is about).
+
+/** Aliases that are followed for one question: real chains have a handful, and a longer one is a loop or a mistake. */
+export const MAX_ALIASES = 16;
+
+/** Remembered with a kept response that has aliases, so that a cache hit needs no search. */
+export class AliasNote {
+  /** The response ends in an alias without an answer for its target: the target has to be asked for. */
+  readonly isOpen: boolean;
+  /** For the resolver: numbers of the tables and of the retained names by which nobody else answers for any target. */
+  clearAtTables = -1;
+  clearAtRetained = -1;
+
+  constructor(isOpen: boolean) {
+    this.isOpen = isOpen;
+  }
+}
+
+/** The note of an answer that is known to end in an alias. */
+export const OPEN_ALIAS = new AliasNote(true);
+
+export interface Alias {
+  /** Uncompressed, in the case of the message. */
+  readonly target: Uint8Array;
+  /** A DNAME came without the CNAME that it implies: the writer adds this CNAME, with the TTL of the DNAME. */
+  readonly isMissing: boolean;
+  readonly ttlSeconds: number;
+}
+
+export interface AliasChain {
+  /** In the order in which they follow each other; the first belongs to the QNAME. */
+  readonly aliases: readonly Alias[];
+  /** `data`: records of the QTYPE are at the end. `denied`: the response denies such records. */
+  readonly end: 'data' | 'denied' | 'open';
+}
+
+/** Whether aliases are followed for a QTYPE: those that ask for the alias itself end at it (RFC 1034 section 3.6.2). */
+export function followsAliases(qtype: number): boolean {
+  return qtype !== TYPE.CNAME && qtype !== TYPE.ANY;
+}
+
+/** Follows the aliases of a message that has been indexed. */
+export function aliasChain(
+  message: Uint8Array,
+  sections: Sections & Pick<ResponseIndex, 'rcode' | 'qtype'>,
+): AliasChain {
+  const records = readRecords(message, sections);
+  const answers = records.filter(({ section }) => section === SECTION.answer);
+  const aliases: Alias[] = [];
+  const seen = new Set<string>();
+  let name = expandName(message, HEADER_OCTETS);
+  while (name !== undefined && aliases.length < MAX_ALIASES) {
+    const key = nameKey(name);
+    if (seen.has(key)) break;
+    seen.add(key);
+    if (answers.some((record) => record.owner === key && record.type === sections.qtype)) {
+      return { aliases, end: 'data' };
+    }
+    const alias = followsAliases(sections.qtype) ? aliasOf(message, name, key, answers) : undefined;
+    if (alias === undefined)
+      return { aliases, end: sections.rcode !== RCODE.NOERROR || isDenied(key, records) ? 'denied' : 'open' };
+    aliases.push(alias);
+    name = alias.target;
+  }
+  return { aliases, end: 'open' };
+}
+
+interface OwnedRecord {
+  readonly owner: string;
+  readonly section: number;
+  readonly type: number;
+  readonly typeAt: number;
+}
+
+/** The answers, and the SOA of a denial. */
+function readRecords(message: Uint8Array, sections: Sections): readonly OwnedRecord[] {
+  const records: OwnedRecord[] = [];
+  forEachRecord(message, sections, ({ ownerAt, section, type, typeAt }) => {
+    if (section !== SECTION.answer && (section !== SECTION.authority || type !== TYPE.SOA)) return;
+    records.push({ owner: nameKey(message, ownerAt), section, type, typeAt });
+  });
+  return records;
+}
+
+function aliasOf(
+  message: Uint8Array,
+  name: Uint8Array,
+  key: string,
+  records: readonly OwnedRecord[],
+): Alias | undefined {
+  for (const { owner, type, typeAt } of records) {
+    if (type !== TYPE.CNAME || owner !== key) continue;
+    const target = expandName(message, typeAt + FIXED_RR_OCTETS);
+    return target && { target, isMissing: false, ttlSeconds: uint32At(message, typeAt + 4) };
+  }
+  for (const { owner, type, typeAt } of records) {
+    if (type !== TYPE.DNAME || owner.length >= key.length || !key.endsWith(owner)) continue;
+    const labels = labelsBefore(name, key.length - owner.length);
+    const redirected = expandName(message, typeAt + FIXED_RR_OCTETS);
+    if (labels === undefined || redirected === undefined) continue;
+    // RFC 6672 section 2.2: a name that becomes too long is YXDOMAIN, and leads nowhere
+    if (labels.length + redirected.length > MAX_NAME_OCTETS) continue;
+    const target = new Uint8Array(labels.length + redirected.length);
+    target.set(labels);
+    target.set(redirected, labels.length);
+    return { target, isMissing: true, ttlSeconds: uint32At(message, typeAt + 4) };
+  }
+  return undefined;
+}
+
+/** The labels of `name` before the offset `end`, which must be where a label starts. */
+function labelsBefore(name: Uint8Array, end: number): Uint8Array | undefined {
+  let at = 0;
+  while (at < end) at += (name[at] ?? 0) + 1;
+  return at === end ? name.subarray(0, end) : undefined;
+}
 
 /**
- * Pointers that one name may follow. Go's resolver gives up after ten, so a name with more reaches no client; compressors
- * need one pointer for a name, seldom two.
+ * An SOA of a zone that contains the last name is about that name (RFC 2308 section 2.2). So is NXDOMAIN (RFC 6604 section 3).
  */
-const MAX_POINTERS = 10;
-
-export const POINTER = 0xc0;
-
-/** Octets of the names that `wholeNameEnd` has found whole, written out: what work with them will cost. */
-export const walked = { octets: 0 };
-
-/**
- * The offset after the name at `start`, or -1 when any part of it is broken. Each pointer has to point back, and the labels
- * have to lie inside the message. The whole name has to fit 255 octets.
- */
-export function wholeNameEnd(message: Uint8Array, start: number): number {
-  let at = start;
-  let segment = start;
-  let end = -1;
-  let octets = 1;
-  let pointers = 0;
-  while (at < message.length) {
-    const length = message[at] ?? 0;
-    if (length === 0) {
-      walked.octets += octets;
-      return end < 0 ? at + 1 : end;
-    }
-    if (length >= POINTER) {
-      if (at + 2 > message.length || ++pointers > MAX_POINTERS) return -1;
-      const target = pointerAt(message, at);
-      if (target >= segment || target < HEADER_OCTETS) return -1;
-      if (end < 0) end = at + 2;
-      segment = target;
-      at = target;
-      continue;
-    }
-    if (length > 63) return -1;
-    octets += length + 1;
-    if (octets > MAX_NAME_OCTETS) return -1;
-    at += length + 1;
-  }
-  return -1;
-}
-
-/** Whether the name at `start` is written without a pointer, and ends at `end`. */
-export function isPlainName(message: Uint8Array, start: number, end: number): boolean {
-  let at = start;
-  while (at < end) {
-    const length = message[at] ?? 0;
-    if (length === 0) return at + 1 === end;
-    if (length > 63) return false;
-    at += length + 1;
-  }
-  return false;
-}
-
-/** Whether a pointer stands at `at`, in place of a label. */
-export function isPointer(message: Uint8Array, at: number): boolean {
-  return (message[at] ?? 0) >= POINTER;
-}
-
-/** Returns the target offset of the pointer at `at`. */
-export function pointerAt(message: Uint8Array, at: number): number {
-  return (((message[at] ?? 0) & 0x3f) << 8) | (message[at + 1] ?? 0);
-}
-
-/** Follows pointers from `start` and returns the offset of the next label's length octet. The caller has checked the name. */
-export function labelAt(message: Uint8Array, start: number): number {
-  let at = start;
-  while ((message[at] ?? 0) >= POINTER) {
-    const target = pointerAt(message, at);
-    if (target >= at) return at; // not in a whole name
-    at = target;
-  }
-  return at;
-}
-
-/** Whether two checked names are equal; the case of letters does not count (RFC 4343). */
-export function isSameName(message: Uint8Array, left: number, right: number): boolean {
-  let one = labelAt(message, left);
-  let other = labelAt(message, right);
-  while (one !== other) {
-    const length = message[one] ?? 0;
-    if (length !== (message[other] ?? 0)) return false;
-    if (length === 0) return true;
-    for (let i = 1; i <= length; i++) {
-      if (lower(message[one + i] ?? 0) !== lower(message[other + i] ?? 0)) return false;
-    }
-    one = labelAt(message, one + length + 1);
-    other = labelAt(message, other + length + 1);
-  }
-  return true;
-}
-
-/** Whether the checked name at `name` equals the name at `apex`, or lies under that name. */
-export function isAtOrUnderName(message: Uint8Array, name: number, apex: number): boolean {
-  const top = labelAt(message, apex);
-  let surplus = labelsOf(message, name) - labelsOf(message, top);
-  if (surplus < 0) return false;
-  let at = labelAt(message, name);
-  for (; surplus > 0; surplus--) at = labelAt(message, at + (message[at] ?? 0) + 1);
-  return isSameName(message, at, top);
-}
-
-function labelsOf(message: Uint8Array, name: number): number {
-  let labels = 0;
-  for (let at = labelAt(message, name); (message[at] ?? 0) !== 0; labels++) {
-    at = labelAt(message, at + (message[at] ?? 0) + 1);
-  }
-  return labels;
-}
-
-/** Makes a key for a checked name: its labels with their lengths, without the root, in lower case. No person sees this key. */
-export function nameKey(message: Uint8Array, start: number): string {
-  let key = '';
-  for (let at = labelAt(message, start); (message[at] ?? 0) !== 0; ) {
-    const length = message[at] ?? 0;
-    key += String.fromCharCode(length);
-    for (let i = 1; i <= length; i++) key += String.fromCharCode(lower(message[at + i] ?? 0));
-    at = labelAt(message, at + length + 1);
-  }
-  return key;
+function isDenied(end: string, records: readonly OwnedRecord[]): boolean {
+  return records.some(({ section, owner }) => section === SECTION.authority && isAtOrUnderKey(end, owner));
 }

@@ -5,22 +5,13 @@
  */
 
 import { CLASS, OPTION_EXTENDED_ERROR, RCODE, rcodeName, TYPE } from '../words/codes.ts';
-import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
-import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
+import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { leaveOut } from './leave-out.ts';
-import { skipName } from './query.ts';
+import { isCutOffName, skipName, walked, wholeNameEnd } from './message-names.ts';
 import { hasShape, seen } from './rdata-shape.ts';
 import { Relevance, relevantRecords } from './relevance.ts';
-import {
-  boundedTtl,
-  POINTER,
-  type ResponseIndex,
-  SECTION,
-  walked,
-  wholeNameEnd,
-} from './response-records.ts';
+import { AliasNote, aliasChain, boundedTtl, followsAliases, type ResponseIndex, SECTION } from './response-records.ts';
 
-const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 export const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
 /**
  * Octets of all names, written out, in a response whose records do not plainly belong to its question; with more it is
@@ -122,7 +113,7 @@ export function indexResponse(
   const isPlain = relevance.isWhole && (!hasAliases || isEndSeen(message, rcode));
   if (!isPlain && walked.octets > maxDoubtful) return fault('too many records');
   const aliases = hasAliases
-    ? noteAliases(message, { rcode, questionEnd, qtype, answerCount, authorityCount })
+    ? noteAliases(message, { rcode, questionEnd, qtype, answerCount, authorityCount, additionalCount: 0 })
     : undefined;
   return {
     kind: 'response',
@@ -261,17 +252,6 @@ function scanMessage(
   return undefined;
 }
 
-/** Whether the labels of a name go on after the end of the message. */
-function isCutOffName(message: Uint8Array, start: number): boolean {
-  let at = start;
-  while (at < message.length) {
-    const length = message[at] ?? 0;
-    if (length === 0 || length > 63) return length >= POINTER && at + 1 === message.length;
-    at += length + 1;
-  }
-  return true;
-}
-
 function startScan(questionEnd: number): void {
   scan.ttls = 0;
   scan.minimumTtl = NONE;
@@ -362,47 +342,6 @@ function sharedOffsets(offsets: Uint16Array, count: number): Uint16Array {
   const made = offsets.slice(0, count);
   if (shared.size < MAX_SHARED) shared.set(key, made);
   return made;
-}
-
-export interface IndexedResponse {
-  readonly octets: Uint8Array;
-  readonly index: ResponseIndex;
-}
-
-/**
- * A response to a query with DO, as a query without DO gets it. RFC 4035 section 3.2.1 leaves out all authenticating
- * records, except those of the type asked for. `undefined` where a record that stays is broken.
- */
-export function withoutProofs({ octets, index }: IndexedResponse): IndexedResponse | undefined {
-  if (!hasProofs(octets, index)) return { octets, index };
-  const rest = leaveOut(octets, index, (type, section) => isProof(type, section, index.qtype));
-  const restIndex = rest && indexResponse(rest);
-  return rest === undefined || restIndex?.kind !== 'response'
-    ? undefined
-    : { octets: rest, index: restIndex };
-}
-
-/** Whether a response has what a query without DO must not get. */
-export function hasProofs(octets: Uint8Array, index: ResponseIndex): boolean {
-  for (let at = 0; at < index.ttlOffsets.length; at++) {
-    const section = at < index.answerCount ? 0 : 1;
-    if (isProof(uint16At(octets, (index.ttlOffsets[at] ?? 0) - 4), section, index.qtype)) return true;
-  }
-  return false;
-}
-
-function isProof(type: number, section: number, qtype: number): boolean {
-  if (type === qtype || (qtype === TYPE.ANY && section === 0)) return false;
-  switch (type) {
-    case TYPE.DS:
-    case TYPE.RRSIG:
-    case TYPE.NSEC:
-    case TYPE.DNSKEY:
-    case TYPE.NSEC3:
-      return true;
-    default:
-      return false;
-  }
 }
 
 const OPT_OCTETS = 11; // root owner, TYPE, CLASS, TTL, RDLENGTH

@@ -1,7 +1,9 @@
 /** Holds the facts about one retained question: asks the question once, and decides how an answer changes these facts. */
+
 import { FLAG } from '../../protocol/wire/header.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { indexResponse, isPositive, withoutProofs } from '../../protocol/wire/response.ts';
+import { indexResponse, isPositive } from '../../protocol/wire/response.ts';
+import { withoutProofs } from '../../protocol/wire/response-patch.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isStaleError, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';

@@ -2,8 +2,9 @@
  * Converts answers for the disk, and back for a later process: plain data with ages in place of times. The conversion gives the
  * answers in the order of their last use, in small steps, while the cache goes on changing.
  */
+
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName, questionKey } from '../../protocol/wire/query.ts';
+import { hashName, questionKey } from '../../protocol/wire/message-names.ts';
 import { acceptResponse, isPositive } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';

@@ -4,7 +4,8 @@
  */
 
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName, type Query, questionKey } from '../../protocol/wire/query.ts';
+import { hashName, questionKey } from '../../protocol/wire/message-names.ts';
+import type { Query } from '../../protocol/wire/query.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';

@@ -10,9 +10,8 @@
  * ever used; with each new slot one chain is split into two (linear hashing: Litwin, "Linear hashing: a new tool for file and
  * table addressing", 1980). So no answer waits until an index of a million answers is made again.
  */
-import { AliasNote } from '../../protocol/wire/alias-chain.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { AliasNote, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { AnswerRecord, Slabs, sizeOf } from './answer-record.ts';
 import { type AnswerKind, type CachedAnswer, hasSameQuestion } from './cached-answer.ts';

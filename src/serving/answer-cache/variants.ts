@@ -11,10 +11,12 @@
  *   get an answer without them: a client that validates refuses it, and all others have their answer.
  * - AD is passed on as in every answer (response-patch.ts): it stays true when records are left out.
  */
+
 import { LRUCache } from 'lru-cache';
 import { FLAG } from '../../protocol/wire/header.ts';
-import { type Query, questionKey } from '../../protocol/wire/query.ts';
-import { hasProofs, withoutProofs } from '../../protocol/wire/response.ts';
+import { questionKey } from '../../protocol/wire/message-names.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { hasProofs, withoutProofs } from '../../protocol/wire/response-patch.ts';
 import { sizeOf } from './answer-record.ts';
 import {
   answerWhileStale,

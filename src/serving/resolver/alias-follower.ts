@@ -9,18 +9,19 @@
  * The usual answer has no alias. A kept answer whose chain is whole is checked once for each set of tables. Both cost one
  * comparison. A chain has at most 16 aliases, ends where it comes back to a name, and has the time of one question.
  */
+
+import { FLAG, MAX_MESSAGE_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { type ReplyPart, writeJoinedReply } from '../../protocol/wire/joined-reply.ts';
+import { nameKey } from '../../protocol/wire/message-names.ts';
+import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import { writeEmptyReply } from '../../protocol/wire/reply.ts';
+import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts';
 import {
   type AliasChain,
   type AliasNote,
   aliasChain,
   MAX_ALIASES,
-  nameKey,
-} from '../../protocol/wire/alias-chain.ts';
-import { FLAG, MAX_MESSAGE_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
-import { type ReplyPart, writeJoinedReply } from '../../protocol/wire/joined-reply.ts';
-import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
-import { writeEmptyReply } from '../../protocol/wire/reply.ts';
-import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts';
+} from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isStaleError, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';

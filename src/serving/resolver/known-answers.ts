@@ -3,7 +3,6 @@
  * also: the operator's rules, EC2's computed names, DS of our own zones, and names that a search list made. Stored answers
  * of upstreams: retained names, fresh answers, expired answers.
  */
-import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
 import { rcodeAt } from '../../protocol/wire/header.ts';
 import { composeOwnQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import {
@@ -13,7 +12,7 @@ import {
   writeLocalReply,
 } from '../../protocol/wire/reply.ts';
 import { JUST_NOW, type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { OPEN_ALIAS, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import {
   ageSeconds,

@@ -1,12 +1,6 @@
 import t from 'tap';
-import {
-  composeQuery,
-  hashName,
-  parseQuery,
-  Query,
-  suffixEquals,
-  VERDICT,
-} from '../../../src/protocol/wire/query.ts';
+import { hashName, suffixEquals } from '../../../src/protocol/wire/message-names.ts';
+import { composeQuery, parseQuery, Query, VERDICT } from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
 import { message, opt } from '../../helpers/zone-text.ts';

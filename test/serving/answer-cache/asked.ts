@@ -1,4 +1,5 @@
-import { composeQuery, hashName, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { hashName } from '../../../src/protocol/wire/message-names.ts';
+import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import type { ResponseIndex } from '../../../src/protocol/wire/response-records.ts';
 import { typeFromText } from '../../../src/protocol/words/codes.ts';

@@ -1,0 +1,307 @@
+/**
+ * Names inside messages, which may end in compression pointers (RFC 1035 section 4.1.4): whether a name is whole, whether two names
+ * are equal, whether a name lies under another, and the hash of a name. All work is bounded.
+ */
+import { randomFillSync } from 'node:crypto';
+import { lower, MAX_NAME_OCTETS } from '../words/name.ts';
+import { HEADER_OCTETS } from './header.ts';
+
+/**
+ * The offset after a name that may end in a compression pointer, or -1 when it is broken. The pointer is
+ * not followed, but has to point back (RFC 1035 section 4.1.4: to a prior occurrence).
+ */
+export function skipName(octets: Uint8Array, start: number, end: number, messageStart = 0): number {
+  let at = start;
+  while (at < end) {
+    const length = octets[at] ?? 0;
+    if (length === 0) return at + 1;
+    if (length >= 0xc0) {
+      if (at + 2 > end) return -1;
+      const target = messageStart + (((length & 0x3f) << 8) | (octets[at + 1] ?? 0));
+      return target < start && target >= messageStart + HEADER_OCTETS ? at + 2 : -1;
+    }
+    if (length > 63) return -1;
+    at += length + 1;
+    if (at - start >= MAX_NAME_OCTETS) return -1;
+  }
+  return -1;
+}
+
+/**
+ * Pointers that one name may follow. Go's resolver gives up after ten, so a name with more reaches no client; compressors
+ * need one pointer for a name, seldom two.
+ */
+const MAX_POINTERS = 10;
+
+const POINTER = 0xc0;
+
+/** Octets of the names that `wholeNameEnd` has found whole, written out: what work with them will cost. */
+export const walked = { octets: 0 };
+
+/**
+ * The offset after the name at `start`, or -1 when any part of it is broken. Each pointer has to point back, and the labels
+ * have to lie inside the message. The whole name has to fit 255 octets.
+ */
+export function wholeNameEnd(message: Uint8Array, start: number): number {
+  let at = start;
+  let segment = start;
+  let end = -1;
+  let octets = 1;
+  let pointers = 0;
+  while (at < message.length) {
+    const length = message[at] ?? 0;
+    if (length === 0) {
+      walked.octets += octets;
+      return end < 0 ? at + 1 : end;
+    }
+    if (length >= POINTER) {
+      if (at + 2 > message.length || ++pointers > MAX_POINTERS) return -1;
+      const target = pointerAt(message, at);
+      if (target >= segment || target < HEADER_OCTETS) return -1;
+      if (end < 0) end = at + 2;
+      segment = target;
+      at = target;
+      continue;
+    }
+    if (length > 63) return -1;
+    octets += length + 1;
+    if (octets > MAX_NAME_OCTETS) return -1;
+    at += length + 1;
+  }
+  return -1;
+}
+
+/** Whether the name at `start` is written without a pointer, and ends at `end`. */
+export function isPlainName(message: Uint8Array, start: number, end: number): boolean {
+  let at = start;
+  while (at < end) {
+    const length = message[at] ?? 0;
+    if (length === 0) return at + 1 === end;
+    if (length > 63) return false;
+    at += length + 1;
+  }
+  return false;
+}
+
+/** Whether the labels of a name go on after the end of the message. */
+export function isCutOffName(message: Uint8Array, start: number): boolean {
+  let at = start;
+  while (at < message.length) {
+    const length = message[at] ?? 0;
+    if (length === 0 || length > 63) return length >= POINTER && at + 1 === message.length;
+    at += length + 1;
+  }
+  return true;
+}
+
+/** Whether a pointer stands at `at`, in place of a label. */
+export function isPointer(message: Uint8Array, at: number): boolean {
+  return (message[at] ?? 0) >= POINTER;
+}
+
+/** Returns the target offset of the pointer at `at`. */
+export function pointerAt(message: Uint8Array, at: number): number {
+  return (((message[at] ?? 0) & 0x3f) << 8) | (message[at + 1] ?? 0);
+}
+
+/** Follows pointers from `start` and returns the offset of the next label's length octet. The caller has checked the name. */
+export function labelAt(message: Uint8Array, start: number): number {
+  let at = start;
+  while ((message[at] ?? 0) >= POINTER) {
+    const target = pointerAt(message, at);
+    if (target >= at) return at; // not in a whole name
+    at = target;
+  }
+  return at;
+}
+
+/** Whether two checked names are equal; the case of letters does not count (RFC 4343). */
+export function isSameName(message: Uint8Array, left: number, right: number): boolean {
+  let one = labelAt(message, left);
+  let other = labelAt(message, right);
+  while (one !== other) {
+    const length = message[one] ?? 0;
+    if (length !== (message[other] ?? 0)) return false;
+    if (length === 0) return true;
+    for (let i = 1; i <= length; i++) {
+      if (lower(message[one + i] ?? 0) !== lower(message[other + i] ?? 0)) return false;
+    }
+    one = labelAt(message, one + length + 1);
+    other = labelAt(message, other + length + 1);
+  }
+  return true;
+}
+
+/** Whether the checked name at `name` equals the name at `apex`, or lies under that name. */
+export function isAtOrUnderName(message: Uint8Array, name: number, apex: number): boolean {
+  const top = labelAt(message, apex);
+  let surplus = labelsOf(message, name) - labelsOf(message, top);
+  if (surplus < 0) return false;
+  let at = labelAt(message, name);
+  for (; surplus > 0; surplus--) at = labelAt(message, at + (message[at] ?? 0) + 1);
+  return isSameName(message, at, top);
+}
+
+function labelsOf(message: Uint8Array, name: number): number {
+  let labels = 0;
+  for (let at = labelAt(message, name); (message[at] ?? 0) !== 0; labels++) {
+    at = labelAt(message, at + (message[at] ?? 0) + 1);
+  }
+  return labels;
+}
+
+/** Makes a key for a checked name: its labels with their lengths, without the root, in lower case. No person sees this key. */
+export function nameKey(message: Uint8Array, start = 0): string {
+  let key = '';
+  for (let at = labelAt(message, start); (message[at] ?? 0) !== 0; ) {
+    const length = message[at] ?? 0;
+    key += String.fromCharCode(length);
+    for (let i = 1; i <= length; i++) key += String.fromCharCode(lower(message[at + i] ?? 0));
+    at = labelAt(message, at + length + 1);
+  }
+  return key;
+}
+
+/** Both as `nameKey` makes them. */
+export function isAtOrUnderKey(name: string, apex: string): boolean {
+  if (!name.endsWith(apex)) return false;
+  let at = 0;
+  while (at < name.length - apex.length) at += name.charCodeAt(at) + 1;
+  return at === name.length - apex.length;
+}
+
+/** The octets of a name that may be compressed, written out; `undefined` where it is broken. */
+export function expandName(message: Uint8Array, start: number): Uint8Array | undefined {
+  if (wholeNameEnd(message, start) < 0) return undefined;
+  const octets: number[] = [];
+  for (let at = labelAt(message, start); ; at = labelAt(message, at + (message[at] ?? 0) + 1)) {
+    octets.push(...message.subarray(at, at + 1 + (message[at] ?? 0)));
+    if ((message[at] ?? 0) === 0) return Uint8Array.from(octets);
+  }
+}
+
+export const MAX_LABELS = 128; // 255 octets hold 127 labels and the root
+
+const lowerTable = Uint8Array.from({ length: 256 }, (_, octet) => lower(octet));
+
+/**
+ * The key of the hash by which tables find names: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name.
+ * The right label comes first, so that one pass hashes every suffix. The key is random for each process and never leaves the
+ * process. So nobody outside can make two names with the same hash, which would share a place in every table. No hash goes
+ * to the disk. Two names may still share a hash by accident, so a table compares the names that it finds.
+ *
+ * Against the habit of the house the key is no argument: a table that was filled before the key came would find nothing.
+ */
+const hashKey = randomFillSync(new Int32Array(2));
+const KEY_LOW = hashKey[0] ?? 0;
+const KEY_HIGH = hashKey[1] ?? 0;
+
+/**
+ * Writes the hash of each lower-cased suffix of the name at `nameStart` to `hashes`, by its number of labels.
+ * `labelStarts` holds where the labels start, counted from `nameStart`, the rightmost label first.
+ */
+export function hashSuffixes(
+  octets: Uint8Array,
+  nameStart: number,
+  labelStarts: Uint8Array,
+  labels: number,
+  hashes: Int32Array,
+): void {
+  let v0 = KEY_LOW;
+  let v1 = KEY_HIGH;
+  let v2 = KEY_LOW ^ 0x6c796765; // the constants are those of the algorithm
+  let v3 = KEY_HIGH ^ 0x74656462;
+  hashes[0] = v1 ^ v3;
+  for (let label = 0; label < labels; label++) {
+    const start = nameStart + (labelStarts[label] ?? 0);
+    // the length octet goes first, so that labels cannot run into each other
+    const end = start + (octets[start] ?? 0) + 1;
+    for (let at = start; at < end; at += 4) {
+      let word = lowerTable[octets[at] ?? 0] ?? 0;
+      if (at + 1 < end) word |= (lowerTable[octets[at + 1] ?? 0] ?? 0) << 8;
+      if (at + 2 < end) word |= (lowerTable[octets[at + 2] ?? 0] ?? 0) << 16;
+      if (at + 3 < end) word |= (lowerTable[octets[at + 3] ?? 0] ?? 0) << 24;
+      v3 ^= word;
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+      v0 ^= word;
+    }
+    hashes[label + 1] = finished(v0, v1, v2 ^ 0xff, v3);
+  }
+}
+
+/** Three more rounds, for the suffix that ends here; the longer suffixes go on from the state before them. */
+function finished(w0: number, w1: number, w2: number, w3: number): number {
+  let v0 = w0;
+  let v1 = w1;
+  let v2 = w2;
+  let v3 = w3;
+  for (let round = 0; round < 3; round++) {
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+  }
+  return v1 ^ v3;
+}
+
+const starts = new Uint8Array(MAX_LABELS);
+const hashes = new Int32Array(MAX_LABELS);
+
+/** Hash of a whole name in wire form. */
+export function hashName(wire: Uint8Array): number {
+  let labels = 0;
+  for (let at = 0; (wire[at] ?? 0) !== 0; at += (wire[at] ?? 0) + 1) starts[labels++] = at;
+  starts.subarray(0, labels).reverse();
+  hashSuffixes(wire, 0, starts, labels, hashes);
+  return hashes[labels] ?? 0;
+}
+
+/** Whether the lower-cased suffix of `depth` labels of a query's name is `wire` (lower case). */
+export function suffixEquals(query: LabelledName, depth: number, wire: Uint8Array): boolean {
+  const from = query.nameStart + (query.labelStarts[depth] ?? 0);
+  if (query.nameEnd - from !== wire.length) return false;
+  for (let i = 0; i < wire.length; i++) {
+    if (lowerTable[query.octets[from + i] ?? 0] !== wire[i]) return false;
+  }
+  return true;
+}
+
+/** The name of a `Query`. */
+interface LabelledName {
+  readonly octets: Uint8Array;
+  readonly nameStart: number;
+  readonly nameEnd: number;
+  readonly labelStarts: Uint8Array;
+}
+
+/**
+ * Mixes QNAME (in lower case), QTYPE, QCLASS, DO and CD to a 32-bit signed integer, which V8 keeps without an object. Two
+ * questions may share a key, so each reader compares the question that it finds. For one name every QTYPE, DO and CD has its
+ * own key.
+ */
+export function questionKey(
+  nameHash: number,
+  qtype: number,
+  qclass: number,
+  dnssecOk: boolean,
+  checkingDisabled: boolean,
+): number {
+  const aspects = qtype | (dnssecOk ? 0x1_0000 : 0) | (checkingDisabled ? 0x2_0000 : 0) | (qclass << 18);
+  // an odd factor keeps different aspects different
+  return nameHash ^ Math.imul(aspects, 0x9e3779b1);
+}
