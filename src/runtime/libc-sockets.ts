@@ -1,6 +1,6 @@
 /**
- * The opened C library, and sockets as C has them: bound here, or handed over by the service manager; and the kernel's word that
- * an address has changed.
+ * The opened C library, and sockets as C has them: bound here, or handed over by the service manager; descriptors watched by libuv;
+ * and the kernel's word that an address has changed.
  */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -100,6 +100,8 @@ const NETLINK_ROUTE = 0;
 const RTMGRP_LINK = 0x1;
 const RTMGRP_IPV4_IFADDR = 0x10;
 const RTMGRP_IPV6_IFADDR = 0x100;
+const UV_POLL = 8; // of uv_handle_type
+const UV_READABLE = 1;
 const NEWS_OCTETS = 16_384;
 const { ENOBUFS } = constants.errno;
 
@@ -169,6 +171,61 @@ export function duplicate({ calls, errno }: Contact, fd: number): number {
   const copy = calls.fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw systemError('fcntl', errno());
   return copy;
+}
+
+/** The state of one watched descriptor; libuv has a pointer into `handle`. */
+interface Watched {
+  readonly handle: Uint8Array<ArrayBuffer>;
+  readonly run: () => void;
+  isDue: boolean;
+  /** libuv stops watching a descriptor that reports an error: after the error was read the watch is started again. */
+  hasStopped: boolean;
+  isClosed: boolean;
+}
+
+export function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
+  const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of libc.ts
+  const onReadable = lib.registerCallback(
+    { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
+    (handle, status) => {
+      const one = typeof handle === 'bigint' ? watched.get(handle) : undefined;
+      if (one === undefined) return;
+      if (status < 0) one.hasStopped = true;
+      if (one.isDue) return;
+      one.isDue = true;
+      setImmediate(one.run);
+    },
+  );
+  // the loop turns a little more while the process ends, when no callback can run any more
+  process.once('exit', () => {
+    for (const [handle, { isClosed }] of watched) if (!isClosed) calls.uv_poll_stop(handle);
+  });
+  return (fd, take) => {
+    const handle = new Uint8Array(Number(calls.uv_handle_size(UV_POLL)));
+    const at = pointer(handle);
+    const one: Watched = { handle, run, isDue: false, hasStopped: false, isClosed: false };
+    function run(): void {
+      one.isDue = false;
+      if (one.isClosed) return;
+      take();
+      if (!one.hasStopped || one.isClosed) return;
+      one.hasStopped = false;
+      calls.uv_poll_start(at, UV_READABLE, onReadable);
+    }
+    const failed = calls.uv_poll_init(loop(), at, fd);
+    if (failed < 0) throw systemError('uv_poll_init', -failed);
+    watched.set(at, one);
+    calls.uv_poll_start(at, UV_READABLE, onReadable);
+    return {
+      ref: () => calls.uv_ref(at),
+      unref: () => calls.uv_unref(at),
+      [Symbol.dispose]() {
+        if (one.isClosed) return;
+        one.isClosed = true;
+        calls.uv_close(at, 0n);
+      },
+    };
+  };
 }
 
 /**

@@ -42,6 +42,7 @@ import {
   adoptSocket,
   bindSocket,
   type Contact,
+  createWatching,
   describeSocket,
   duplicate,
   errorName,
@@ -89,8 +90,6 @@ const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLLIN = 1;
 const READY_AT_ONCE = 128;
-const UV_POLL = 8; // of uv_handle_type
-const UV_READABLE = 1;
 /** The longest message that `send` takes: longer than any query of ours with its padding. */
 const OUTBOX_OCTETS = 1024;
 const { EAGAIN, EINTR, EMSGSIZE } = constants.errno;
@@ -319,61 +318,6 @@ function layOut(
   }
   const headersPointer = pointer(headers);
   return { slots, names, controls, headers32, iovecs32, headersPointer };
-}
-
-/** The state of one watched descriptor; libuv has a pointer into `handle`. */
-interface Watched {
-  readonly handle: Uint8Array<ArrayBuffer>;
-  readonly run: () => void;
-  isDue: boolean;
-  /** libuv stops watching a descriptor that reports an error: after the error was read the watch is started again. */
-  hasStopped: boolean;
-  isClosed: boolean;
-}
-
-function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
-  const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of this file
-  const onReadable = lib.registerCallback(
-    { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
-    (handle, status) => {
-      const one = typeof handle === 'bigint' ? watched.get(handle) : undefined;
-      if (one === undefined) return;
-      if (status < 0) one.hasStopped = true;
-      if (one.isDue) return;
-      one.isDue = true;
-      setImmediate(one.run);
-    },
-  );
-  // the loop turns a little more while the process ends, when no callback can run any more
-  process.once('exit', () => {
-    for (const [handle, { isClosed }] of watched) if (!isClosed) calls.uv_poll_stop(handle);
-  });
-  return (fd, take) => {
-    const handle = new Uint8Array(Number(calls.uv_handle_size(UV_POLL)));
-    const at = pointer(handle);
-    const one: Watched = { handle, run, isDue: false, hasStopped: false, isClosed: false };
-    function run(): void {
-      one.isDue = false;
-      if (one.isClosed) return;
-      take();
-      if (!one.hasStopped || one.isClosed) return;
-      one.hasStopped = false;
-      calls.uv_poll_start(at, UV_READABLE, onReadable);
-    }
-    const failed = calls.uv_poll_init(loop(), at, fd);
-    if (failed < 0) throw systemError('uv_poll_init', -failed);
-    watched.set(at, one);
-    calls.uv_poll_start(at, UV_READABLE, onReadable);
-    return {
-      ref: () => calls.uv_ref(at),
-      unref: () => calls.uv_unref(at),
-      [Symbol.dispose]() {
-        if (one.isClosed) return;
-        one.isClosed = true;
-        calls.uv_close(at, 0n);
-      },
-    };
-  };
 }
 
 function createReadySet({ calls, errno, pointer }: Contact): ReadySet {

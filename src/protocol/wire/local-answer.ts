@@ -68,15 +68,8 @@ function pointerOffsets(message: Uint8Array, from: number): number[] {
   return found;
 }
 
-interface MessageParts {
-  readonly rcode: number;
-  readonly name: string;
-  readonly answers: readonly ResourceRecord[];
-  readonly authorities: readonly ResourceRecord[];
-}
-
 /** Composes with the question `name` A IN, so that names compress against it. Throws on what dns2 cannot write. */
-function composeWithDns2(parts: MessageParts): Uint8Array {
+function composeWithDns2(parts: LocalAnswerParts): Uint8Array {
   const packet = new Packet();
   packet.header.qr = 1;
   packet.header.rcode = parts.rcode;

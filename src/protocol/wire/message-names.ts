@@ -71,16 +71,16 @@ export function wholeNameEnd(message: Uint8Array, start: number): number {
   return -1;
 }
 
-/** Whether the name at `start` is written without a pointer, and ends at `end`. */
-export function isPlainName(message: Uint8Array, start: number, end: number): boolean {
+/** The offset after the name at `start`, which is written without a pointer and ends before `end`; -1 where it is not so. */
+export function plainNameEnd(message: Uint8Array, start: number, end: number): number {
   let at = start;
   while (at < end) {
     const length = message[at] ?? 0;
-    if (length === 0) return at + 1 === end;
-    if (length > 63) return false;
+    if (length === 0) return at + 1;
+    if (length > 63) return -1;
     at += length + 1;
   }
-  return false;
+  return -1;
 }
 
 /** Whether the labels of a name go on after the end of the message. */

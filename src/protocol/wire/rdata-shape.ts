@@ -3,18 +3,14 @@
  * decided here; unknown TYPEs have none and pass untouched (RFC 3597). What the fields mean is nobody's business here.
  */
 
+import { TYPE } from '../words/codes.ts';
 import { uint16At, uint32At } from './header.ts';
-import { isPlainName, wholeNameEnd } from './message-names.ts';
+import { plainNameEnd, wholeNameEnd } from './message-names.ts';
 
 // Fields of RDATA that are neither names nor of fixed size: whether their content is whole.
 
 /** The offset after a field that starts at `at`, in RDATA that ends at `end`; -1 when it is broken. */
 type FieldCheck = (message: Uint8Array, at: number, end: number) => number;
-
-const atLeast =
-  (octets: number): FieldCheck =>
-  (_message, at, end) =>
-    end - at >= octets ? end : -1;
 
 /** By the words that the table of shapes uses. */
 const FIELD_CHECKS: Readonly<Record<string, FieldCheck>> = {
@@ -24,8 +20,8 @@ const FIELD_CHECKS: Readonly<Record<string, FieldCheck>> = {
     while (next >= 0 && next < end) next = stringEnd(message, next, end);
     return next;
   },
-  some: atLeast(1),
-  any: atLeast(0),
+  some: (_message, at, end) => (end > at ? end : -1),
+  any: (_message, at, end) => (end >= at ? end : -1),
   location: isLocation,
   a6: isA6,
   prefixes: arePrefixes,
@@ -98,7 +94,7 @@ function isA6(message: Uint8Array, at: number, end: number): number {
   if (at >= end || prefix > 128) return -1;
   const suffixEnd = at + 1 + 16 - Math.floor(prefix / 8);
   if (prefix === 0) return suffixEnd;
-  return suffixEnd < end && isPlainName(message, suffixEnd, end) ? end : -1;
+  return suffixEnd < end && plainNameEnd(message, suffixEnd, end) === end ? end : -1;
 }
 
 /** RFC 3123 section 4: each item has a family, a prefix, and the octets of the address without zeros at the end. */
@@ -126,11 +122,7 @@ function gatewayEnd(message: Uint8Array, at: number, end: number, between: numbe
 function gatewayOctets(message: Uint8Array, type: number, at: number, end: number): number {
   if (type === 1) return at + 4;
   if (type === 2) return at + 16;
-  if (type !== 3) return at;
-  let next = at;
-  while (next < end && (message[next] ?? 0) !== 0 && (message[next] ?? 0) < 64)
-    next += (message[next] ?? 0) + 1;
-  return isPlainName(message, at, next + 1) ? next + 1 : -1;
+  return type === 3 ? plainNameEnd(message, at, end) : at;
 }
 
 /** RFC 4034 section 4.1.2: blocks of up to 32 octets in ascending order, none of which ends in a zero. */
@@ -155,14 +147,7 @@ function isHip(message: Uint8Array, at: number, end: number): number {
   const key = uint16At(message, at + 2);
   if (tag === 0 || key === 0) return -1;
   let next = at + 4 + tag + key;
-  while (next < end) {
-    let nameEnd = next;
-    while (nameEnd < end && (message[nameEnd] ?? 0) !== 0 && (message[nameEnd] ?? 0) < 64) {
-      nameEnd += (message[nameEnd] ?? 0) + 1;
-    }
-    if (!isPlainName(message, next, nameEnd + 1)) return -1;
-    next = nameEnd + 1;
-  }
+  while (next >= 0 && next < end) next = plainNameEnd(message, next, end);
   return next;
 }
 
@@ -211,7 +196,7 @@ function isServiceParam(message: Uint8Array, key: number, at: number, end: numbe
 }
 
 /**
- * TYPE, mnemonic, fields. A number is as many octets. The words:
+ * The fields of each shape, and the TYPEs that have it. A number is as many octets. The words:
  *
  * - `name`, `host`     a name that may be compressed; the additional section may have the addresses of a `host`
  * - `plain`, `plainhost`  a name that no sender may compress (RFC 3597 section 4); where one did, it is written out
@@ -220,84 +205,52 @@ function isServiceParam(message: Uint8Array, key: number, at: number, end: numbe
  * - the others are named after the field that they check
  */
 const TABLE = `
-  1 A 4
-  2 NS host
-  3 MD host
-  4 MF host
-  5 CNAME host
-  6 SOA name name 20
-  7 MB host
-  8 MG name
-  9 MR name
-  11 WKS 5 any
-  12 PTR host
-  13 HINFO string string
-  14 MINFO name name
-  15 MX 2 host
-  16 TXT strings
-  17 RP plain plain
-  18 AFSDB 2 plainhost
-  19 X25 string
-  20 ISDN strings
-  21 RT 2 plainhost
-  22 NSAP some
-  23 NSAP-PTR plain
-  24 SIG 18 plain any
-  25 KEY 4 any
-  26 PX 2 plain plain
-  27 GPOS string string string
-  28 AAAA 16
-  29 LOC location
-  30 NXT plain some
-  33 SRV 6 plainhost
-  34 ATMA some
-  35 NAPTR 4 string string string plainhost
-  36 KX 2 plainhost
-  37 CERT 5 some
-  38 A6 a6
-  39 DNAME plain
-  42 APL prefixes
-  43 DS 3 digest
-  44 SSHFP 1 fingerprint
-  45 IPSECKEY 1 gateway1
-  46 RRSIG 18 plain some
-  47 NSEC plain types
-  48 DNSKEY 4 some
-  49 DHCID some
-  50 NSEC3 4 string hash typesornone
-  51 NSEC3PARAM 4 string
-  52 TLSA 3 some
-  53 SMIMEA 3 some
-  55 HIP hip
-  56 NINFO strings
-  57 RKEY 4 some
-  58 TALINK plain plain
-  59 CDS 3 digest
-  60 CDNSKEY 4 some
-  61 OPENPGPKEY some
-  62 CSYNC 6 typesornone
-  63 ZONEMD 5 zonedigest
-  64 SVCB 2 plainhost params
-  65 HTTPS 2 plainhost params
-  66 DSYNC 5 plain
-  99 SPF strings
-  104 NID 10
-  105 L32 6
-  106 L64 10
-  107 LP 2 plainhost
-  108 EUI48 6
-  109 EUI64 8
-  256 URI 4 some
-  257 CAA 1 tag any
-  258 AVC strings
-  259 DOA 9 string any
-  260 AMTRELAY 1 gateway0
-  261 RESINFO strings
-  262 WALLET strings
-  263 CLA strings
-  264 IPN 8
-  32768 TA 3 digest
-  32769 DLV 3 digest
+  4: 1 A
+  host: 2 NS, 3 MD, 4 MF, 5 CNAME, 7 MB, 12 PTR
+  name name 20: 6 SOA
+  name: 8 MG, 9 MR
+  5 any: 11 WKS
+  string string: 13 HINFO
+  name name: 14 MINFO
+  2 host: 15 MX
+  strings: 16 TXT, 20 ISDN, 56 NINFO, 99 SPF, 258 AVC, 261 RESINFO, 262 WALLET, 263 CLA
+  plain plain: 17 RP, 58 TALINK
+  2 plainhost: 18 AFSDB, 21 RT, 36 KX, 107 LP
+  string: 19 X25
+  some: 22 NSAP, 34 ATMA, 49 DHCID, 61 OPENPGPKEY
+  plain: 23 NSAP-PTR, 39 DNAME
+  18 plain any: 24 SIG
+  4 any: 25 KEY
+  2 plain plain: 26 PX
+  string string string: 27 GPOS
+  16: 28 AAAA
+  location: 29 LOC
+  plain some: 30 NXT
+  6 plainhost: 33 SRV
+  4 string string string plainhost: 35 NAPTR
+  5 some: 37 CERT
+  a6: 38 A6
+  prefixes: 42 APL
+  3 digest: 43 DS, 59 CDS, 32768 TA, 32769 DLV
+  1 fingerprint: 44 SSHFP
+  1 gateway1: 45 IPSECKEY
+  18 plain some: 46 RRSIG
+  plain types: 47 NSEC
+  4 some: 48 DNSKEY, 57 RKEY, 60 CDNSKEY, 256 URI
+  4 string hash typesornone: 50 NSEC3
+  4 string: 51 NSEC3PARAM
+  3 some: 52 TLSA, 53 SMIMEA
+  hip: 55 HIP
+  6 typesornone: 62 CSYNC
+  5 zonedigest: 63 ZONEMD
+  2 plainhost params: 64 SVCB, 65 HTTPS
+  5 plain: 66 DSYNC
+  10: 104 NID, 106 L64
+  6: 105 L32, 108 EUI48
+  8: 109 EUI64, 264 IPN
+  1 tag any: 257 CAA
+  9 string any: 259 DOA
+  1 gateway0: 260 AMTRELAY
 `;
 
 /** A number of octets, a kind of name (below zero), or the check of another field. */
@@ -316,8 +269,9 @@ const NAME_KINDS: Readonly<Record<string, number>> = {
 
 const shapes = new Map<number, readonly Field[]>();
 for (const line of TABLE.trim().split('\n')) {
-  const [type, , ...fields] = line.trim().split(' ');
-  shapes.set(Number(type), fields.map(fieldOf));
+  const [fields = '', types = ''] = line.split(': ');
+  const shape = fields.trim().split(' ').map(fieldOf);
+  for (const type of types.split(', ')) shapes.set(Number.parseInt(type, 10), shape);
 }
 
 function fieldOf(word: string): Field {
@@ -325,10 +279,6 @@ function fieldOf(word: string): Field {
   if (Number.isNaN(field)) throw new Error(`no such field of RDATA: "${word}"`);
   return field;
 }
-
-/** TYPEs of the usual answers, which are recognized without the table. */
-const A = 1;
-const AAAA = 28;
 
 /** Findings of the last call of `hasShape` beside the shape; one object for all calls. */
 export const seen = {
@@ -342,8 +292,9 @@ export const seen = {
 export function hasShape(message: Uint8Array, type: number, start: number, end: number): boolean {
   seen.hostAt = 0;
   seen.isWronglyCompressed = false;
-  if (type === A) return end - start === 4;
-  if (type === AAAA) return end - start === 16;
+  // the usual answers, without the table
+  if (type === TYPE.A) return end - start === 4;
+  if (type === TYPE.AAAA) return end - start === 16;
   const shape = shapes.get(type);
   if (shape === undefined) return true;
   let at = start;
@@ -363,7 +314,7 @@ function nameEnd(message: Uint8Array, kind: number, at: number, end: number): nu
   const next = wholeNameEnd(message, at);
   if (next < 0 || next > end) return -1;
   if (kind === HOST || kind === PLAIN_HOST) seen.hostAt = at;
-  if (kind <= PLAIN && !isPlainName(message, at, next)) seen.isWronglyCompressed = true;
+  if (kind <= PLAIN && plainNameEnd(message, at, next) !== next) seen.isWronglyCompressed = true;
   return next;
 }
 

@@ -9,8 +9,15 @@ import { leaveOut } from './leave-out.ts';
 import { skipName } from './message-names.ts';
 import type { Query } from './query.ts';
 import { optLength, writeHeaderAndQuestion, writeOpt, writeTruncatedReply } from './reply.ts';
-import { indexResponse, isPositive } from './response.ts';
-import { coveredType, forEachRecord, isDenial, type ResponseIndex, SECTION } from './response-records.ts';
+import { indexResponse } from './response.ts';
+import {
+  coveredType,
+  forEachRecord,
+  isDenial,
+  isPositive,
+  type ResponseIndex,
+  SECTION,
+} from './response-records.ts';
 
 /** How the TTLs of a copy are set: aged by `ageSeconds` (floor 0), or all to `ttlSeconds` (RFC 8767 section 4). */
 export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: number };

@@ -1,7 +1,7 @@
 /** The index of a response, a walk over its records, and what they say: the aliases of the question's name, and the addresses of their end. */
-import { RCODE, TYPE } from '../words/codes.ts';
+import { RCODE, rcodeName, TYPE } from '../words/codes.ts';
 import { MAX_NAME_OCTETS } from '../words/name.ts';
-import { FIXED_RR_OCTETS, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
+import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { expandName, isAtOrUnderKey, nameKey, skipName } from './message-names.ts';
 
 /** The places of a response's parts; offsets count from the message's first octet. */
@@ -34,6 +34,45 @@ export interface ResponseIndex {
   readonly extendedError: number | undefined;
   /** Every record belongs to the question, and no name is compressed where it must not be. */
   readonly isTidy: boolean;
+}
+
+/** Whether the answer has the type asked for, or an alias whose target the response does not answer. */
+export function isPositive({ answersQtype, aliases, negativeTtlSeconds }: ResponseIndex): boolean {
+  return answersQtype || (aliases?.isOpen === true && negativeTtlSeconds === undefined);
+}
+
+/** Whether a response is about the name that was asked for; all others are about the server that was asked. */
+export function isAboutName(index: ResponseIndex): boolean {
+  const { rcode } = index;
+  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
+  return (
+    (rcode === RCODE.NOERROR && !isReferral(index)) || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN
+  );
+}
+
+/**
+ * Whether a server without authority for the name, and without recursion, points to other servers (RFC 2308 section 2.2: no
+ * answer, and an authority section without SOA). The name may well exist. A resolver (RA) has asked those servers itself.
+ */
+function isReferral({
+  rcode,
+  flags,
+  answerCount,
+  authorityCount,
+  negativeTtlSeconds,
+}: ResponseIndex): boolean {
+  if (rcode !== RCODE.NOERROR || answerCount > 0 || authorityCount === 0) return false;
+  return negativeTtlSeconds === undefined && (flags & (FLAG.AA | FLAG.RA)) === 0;
+}
+
+/** A failure that is not of the network: the server says that it could not, or would not, answer this question. */
+export function isUnhelpful(index: ResponseIndex): boolean {
+  return index.rcode === RCODE.SERVFAIL || index.rcode === RCODE.REFUSED || isReferral(index);
+}
+
+/** What a response says, in a word. */
+export function replyName(index: ResponseIndex): string {
+  return isReferral(index) ? 'referral' : rcodeName(index.rcode);
 }
 
 /** Sections of a response after its question. */

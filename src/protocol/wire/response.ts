@@ -4,13 +4,20 @@
  * Every received response goes through `acceptResponse`: the server keeps and passes on no other response.
  */
 
-import { CLASS, OPTION_EXTENDED_ERROR, RCODE, rcodeName, TYPE } from '../words/codes.ts';
+import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';
 import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { leaveOut } from './leave-out.ts';
 import { isCutOffName, skipName, walked, wholeNameEnd } from './message-names.ts';
 import { hasShape, seen } from './rdata-shape.ts';
 import { Relevance, relevantRecords } from './relevance.ts';
-import { AliasNote, aliasChain, boundedTtl, followsAliases, type ResponseIndex, SECTION } from './response-records.ts';
+import {
+  AliasNote,
+  aliasChain,
+  boundedTtl,
+  followsAliases,
+  type ResponseIndex,
+  SECTION,
+} from './response-records.ts';
 
 export const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
 /**
@@ -135,45 +142,6 @@ export function indexResponse(
     extendedError: scan.extendedError === NONE ? undefined : scan.extendedError,
     isTidy: relevance.isWhole && !scan.isWronglyCompressed,
   };
-}
-
-/** Whether the answer has the type asked for, or an alias whose target the response does not answer. */
-export function isPositive({ answersQtype, aliases, negativeTtlSeconds }: ResponseIndex): boolean {
-  return answersQtype || (aliases?.isOpen === true && negativeTtlSeconds === undefined);
-}
-
-/** Whether a response is about the name that was asked for; all others are about the server that was asked. */
-export function isAboutName(index: ResponseIndex): boolean {
-  const { rcode } = index;
-  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
-  return (
-    (rcode === RCODE.NOERROR && !isReferral(index)) || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN
-  );
-}
-
-/**
- * Whether a server without authority for the name, and without recursion, points to other servers (RFC 2308 section 2.2: no
- * answer, and an authority section without SOA). The name may well exist. A resolver (RA) has asked those servers itself.
- */
-function isReferral({
-  rcode,
-  flags,
-  answerCount,
-  authorityCount,
-  negativeTtlSeconds,
-}: ResponseIndex): boolean {
-  if (rcode !== RCODE.NOERROR || answerCount > 0 || authorityCount === 0) return false;
-  return negativeTtlSeconds === undefined && (flags & (FLAG.AA | FLAG.RA)) === 0;
-}
-
-/** A failure that is not of the network: the server says that it could not, or would not, answer this question. */
-export function isUnhelpful(index: ResponseIndex): boolean {
-  return index.rcode === RCODE.SERVFAIL || index.rcode === RCODE.REFUSED || isReferral(index);
-}
-
-/** What a response says, in a word. */
-export function replyName(index: ResponseIndex): string {
-  return isReferral(index) ? 'referral' : rcodeName(index.rcode);
 }
 
 function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain>[1]): AliasNote | undefined {

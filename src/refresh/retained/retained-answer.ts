@@ -2,9 +2,9 @@
 
 import { FLAG } from '../../protocol/wire/header.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { indexResponse, isPositive } from '../../protocol/wire/response.ts';
+import { indexResponse } from '../../protocol/wire/response.ts';
 import { withoutProofs } from '../../protocol/wire/response-patch.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isStaleError, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { contentOf, type RetainedRecord } from '../../records/retained-record.ts';

@@ -7,9 +7,9 @@
 import { FLAG, HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { writeHeaderAndQuestion } from '../../protocol/wire/reply.ts';
-import { indexResponse, isPositive } from '../../protocol/wire/response.ts';
+import { indexResponse } from '../../protocol/wire/response.ts';
 import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
 

@@ -5,8 +5,8 @@
 
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName, questionKey } from '../../protocol/wire/message-names.ts';
-import { acceptResponse, isPositive } from '../../protocol/wire/response.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { acceptResponse } from '../../protocol/wire/response.ts';
+import { isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import {
   type AnswerKind,

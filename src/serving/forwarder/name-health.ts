@@ -22,10 +22,11 @@
  *
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.
  */
+
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hashName, suffixEquals } from '../../protocol/wire/message-names.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAboutName, isUnhelpful } from '../../protocol/wire/response.ts';
+import { isAboutName, isUnhelpful } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';

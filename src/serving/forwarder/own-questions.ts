@@ -5,8 +5,7 @@
  */
 import type { Log } from '../../log/log.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { isAboutName, replyName } from '../../protocol/wire/response.ts';
-import { readAddresses } from '../../protocol/wire/response-records.ts';
+import { isAboutName, readAddresses, replyName } from '../../protocol/wire/response-records.ts';
 import { isStaleError, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';

@@ -7,7 +7,7 @@
  * upstream with the warmest cache. With every short delay it would change again.) Only an upstream whose answers come too late
  * time after time comes last: its answers reach no client anyway. Now and then a question goes to it as well.
  */
-import { isAboutName, replyName } from '../../protocol/wire/response.ts';
+import { isAboutName, replyName } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import type { Reply } from '../turn.ts';

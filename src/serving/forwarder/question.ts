@@ -5,8 +5,7 @@
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { composeQuery, type Query } from '../../protocol/wire/query.ts';
-import { isAboutName } from '../../protocol/wire/response.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { isAboutName, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, TYPE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
 import type { Random } from '../../runtime/random.ts';

@@ -3,8 +3,7 @@
  * Groups that have the same upstream share its client.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
-import { isUnhelpful, replyName } from '../../protocol/wire/response.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { isUnhelpful, type ResponseIndex, replyName } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { DeadlineSweep } from '../../runtime/timers.ts';

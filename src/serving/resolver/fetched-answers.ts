@@ -1,9 +1,8 @@
 /** Answers that are fetched first: forward the question, store the answer, and give a stored answer where none comes in time. */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAboutName, isPositive } from '../../protocol/wire/response.ts';
 import { JUST_NOW } from '../../protocol/wire/response-patch.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { isAboutName, isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
 import type { Origin } from '../counters.ts';
