@@ -32,7 +32,7 @@ import {
 } from './cached-answer.ts';
 import { type AnswerEntry, entriesOf, type LoadVerdict, loadInto, restoreOrder } from './entries.ts';
 import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
-import { FAILURE_MS, Failures, Segments } from './segments.ts';
+import { type Earlier, FAILURE_MS, Failures, Segments } from './segments.ts';
 import { Variants } from './variants.ts';
 
 export interface AnswerCacheSettings extends CacheabilitySettings, StaleSettings {
@@ -50,11 +50,6 @@ export interface AnswerCacheStats {
   /** Answers that made room for others. */
   readonly evictions: number;
   readonly prefetches: number;
-}
-
-interface AnswerCacheParts {
-  /** Whether upstreams could not be asked for kept names now; called when an answer is stored. */
-  readonly isCut?: () => boolean;
 }
 
 /** The part of the cache that the resolver uses. */
@@ -83,16 +78,19 @@ export class AnswerCache {
   /** What is being forgotten in steps. */
   readonly #flushes = new Set<{ readonly isWanted: (name: string) => boolean }>();
   #revision = 0;
-  #retainedRevision = 0;
   #hits = 0;
   #staleHits = 0;
   #misses = 0;
   #prefetches = 0;
 
-  constructor(settings: AnswerCacheSettings, { isCut = () => false }: AnswerCacheParts = {}) {
+  /** `isCut`: whether upstreams could not be asked for kept names now; called when an answer is stored. */
+  constructor(
+    settings: AnswerCacheSettings,
+    { isCut = () => false }: { readonly isCut?: () => boolean } = {},
+  ) {
     this.#settings = settings;
     this.#answers = new Segments(settings.sizeOctets, isCut);
-    this.#variants = new Variants((query, key) => this.#answers.find(key, query)?.hold());
+    this.#variants = new Variants((query, key) => this.#answers.store.find(key, query)?.hold());
   }
 
   get settings(): AnswerCacheSettings {
@@ -104,7 +102,7 @@ export class AnswerCache {
    * answer is valid until the next call of this cache: a hit makes no object.
    */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
-    const answer = this.#retainedFor(query) ?? this.#own(query);
+    const answer = this.#retained.find(query) ?? this.#own(query);
     const found = (answer && this.#used(answer, nowMs)) ?? this.#failures.find(query, nowMs);
     if (found === undefined) this.#misses++;
     else if (found !== answer) this.#hits++;
@@ -124,7 +122,7 @@ export class AnswerCache {
 
   /** As `findAny`, counted neither as a query nor as a use: `find` was called for the same query. */
   peekAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
-    const retained = this.#retainedFor(query);
+    const retained = this.#retained.find(query);
     if (retained !== undefined) return givenAnswer(retained, nowMs, this.#settings);
     return this.#variants.best(query, nowMs, isCut, this.#settings)?.given;
   }
@@ -135,13 +133,13 @@ export class AnswerCache {
       this.#variants.best(query, nowMs, isCut, this.#settings)?.given;
     return {
       settings: this.#settings,
-      retainedRevision: this.#retainedRevision,
+      retainedRevision: this.retainedRevision,
       find: (query, nowMs) =>
-        this.#retainedFor(query) ?? this.#ownKept(query, nowMs) ?? this.#failures.find(query, nowMs),
+        this.#retained.find(query) ?? this.#ownKept(query, nowMs) ?? this.#failures.find(query, nowMs),
       findAny: best,
       peekAny: (query, nowMs, isCut) => this.peekAny(query, nowMs, isCut),
       giveRetained: (query, nowMs) => {
-        const retained = this.#retainedFor(query);
+        const retained = this.#retained.find(query);
         return retained === undefined ? undefined : givenAnswer(retained, nowMs, this.#settings);
       },
       hasRetainedRecordsOf: (query) => this.hasRetainedRecordsOf(query),
@@ -158,7 +156,7 @@ export class AnswerCache {
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
-    const before = this.#answers.find(query.key, query);
+    const before = this.#answers.store.find(query.key, query);
     if (this.#isForgotten(message)) {
       // nor does an older answer stay until its turn comes
       if (before !== undefined) this.#answers.delete(before.slot);
@@ -210,13 +208,12 @@ export class AnswerCache {
    * where the message does not answer the question; the earlier answer then stays.
    */
   retain(name: string, qtype: number, answer: RetainedAnswer, nowMs: number): number | undefined {
-    this.#retainedRevision++;
     return this.#retained.put(name, qtype, answer, nowMs, this.#settings);
   }
 
   /** Returns the retained answer to this question, if any, fresh or stale, ready for a reply; `find` returns the same answer. */
   giveRetained(query: Query, nowMs: number): GivenAnswer | undefined {
-    const answer = this.#retainedFor(query);
+    const answer = this.#retained.find(query);
     if (answer === undefined) return undefined;
     this.#used(answer, nowMs);
     return givenAnswer(answer, nowMs, this.#settings);
@@ -224,22 +221,16 @@ export class AnswerCache {
 
   /** Whether an answer with records of any type is retained for the query's name. */
   hasRetainedRecordsOf(query: Query): boolean {
-    return this.#retainedRevision > 0 && this.#retained.hasRecordsOf(query);
-  }
-
-  /** Finds the retained answer. Most sites retain no names; a query there skips the search. */
-  #retainedFor(query: Query): CachedAnswer | undefined {
-    return this.#retainedRevision > 0 ? this.#retained.find(query) : undefined;
+    return this.#retained.hasRecordsOf(query);
   }
 
   /** Counts calls of `retain` and `release`. */
   get retainedRevision(): number {
-    return this.#retainedRevision;
+    return this.#retained.revision;
   }
 
   /** The question is a question like any other again. */
   release(name: string, qtype: number): void {
-    this.#retainedRevision++;
     this.#retained.remove(name, qtype);
   }
 
@@ -298,7 +289,7 @@ export class AnswerCache {
     try {
       let count = 0;
       for (const slot of this.#answers.slots()) {
-        if (slot !== undefined && isWanted(questionName(this.#answers.open(slot).octets))) {
+        if (slot !== undefined && isWanted(questionName(this.#answers.store.open(slot).octets))) {
           this.#answers.delete(slot);
           count++;
         }
@@ -369,14 +360,14 @@ export class AnswerCache {
 
   /** Finds the answer to exactly this question, expired or not, but no retained answer. Counts this as a use of the answer. */
   #own(query: Query): CachedAnswer | undefined {
-    const found = this.#answers.find(query.key, query);
+    const found = this.#answers.store.find(query.key, query);
     if (found !== undefined) this.#answers.touchFound(found);
     return found;
   }
 
   /** As `#own`, unless it has expired, and leaving no trace. */
   #ownKept(query: Query, nowMs: number): CachedAnswer | undefined {
-    const own = this.#answers.find(query.key, query);
+    const own = this.#answers.store.find(query.key, query);
     return own !== undefined && this.#isKept(own, nowMs) ? own : undefined;
   }
 
@@ -385,7 +376,7 @@ export class AnswerCache {
   }
 
   /** Finds the good answer that a new NXDOMAIN would hide, as long as this answer is within its own stale time. */
-  #lastGood(own: CachedAnswer, nowMs: number): 'none' | 'before' | 'of before' {
+  #lastGood(own: CachedAnswer, nowMs: number): Earlier {
     const last = answerWhileStale(own, nowMs, this.#settings);
     if (last.kind === 'nxdomain' || !this.#isKept(last, nowMs)) return 'none';
     return last === own ? 'before' : 'of before';

@@ -41,13 +41,7 @@ const SPACE_OCTETS = FACT_OCTETS + MAX_MESSAGE_OCTETS + 1 + 2 * MAX_RECORDS;
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** The parts of an answer that its record holds. */
-export interface RecordParts {
-  readonly kind: AnswerKind;
-  readonly dnssecOk: boolean;
-  readonly checkingDisabled: boolean;
-  readonly octets: Uint8Array;
-  readonly index: ResponseIndex;
-}
+type RecordParts = Pick<CachedAnswer, 'kind' | 'dnssecOk' | 'checkingDisabled' | 'octets' | 'index'>;
 
 /** The number of kept records: each has an offset of its TTL. */
 function recordsIn({ answerCount, authorityCount, additionalCount }: ResponseIndex): number {

@@ -6,8 +6,6 @@
 
 import { FLAG, HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { writeHeaderAndQuestion } from '../../protocol/wire/reply.ts';
-import { indexResponse } from '../../protocol/wire/response.ts';
 import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
 import { isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
@@ -54,21 +52,12 @@ export interface CachedAnswer {
   nextPrefetchMs: number;
 }
 
-export interface AnswerParts {
-  readonly kind: AnswerKind;
-  readonly octets: Uint8Array;
-  readonly index: ResponseIndex;
-  readonly lifetimeMs: number;
-  readonly earlier: CachedAnswer | undefined;
-}
+export type AnswerParts = Pick<CachedAnswer, 'kind' | 'octets' | 'index' | 'lifetimeMs' | 'earlier'>;
 
-/** DO and CD, which belong to the question that an answer is stored for. */
-export type QueryAspects = Pick<CachedAnswer, 'dnssecOk' | 'checkingDisabled'>;
-
-/** Makes an answer that is not in the store. */
+/** Makes an answer that is not in the store. DO and CD belong to the question that the answer is stored for. */
 export function newAnswer(
   key: number,
-  { dnssecOk, checkingDisabled }: QueryAspects,
+  { dnssecOk, checkingDisabled }: Pick<CachedAnswer, 'dnssecOk' | 'checkingDisabled'>,
   { kind, octets, index, lifetimeMs, earlier }: AnswerParts,
   storedAtMs: number,
   isRetained = false,
@@ -247,15 +236,6 @@ export function capTtls(octets: Uint8Array, index: ResponseIndex, maxTtlSeconds:
   for (const at of index.ttlOffsets) {
     if (uint32At(octets, at) > maxTtlSeconds) putUint32(octets, at, maxTtlSeconds);
   }
-}
-
-/** A SERVFAIL to a question, as octets and their index, with the reason that the upstream gave for it. */
-export function failureParts(query: Query, extendedError?: number): Pick<AnswerParts, 'octets' | 'index'> {
-  const octets = new Uint8Array(query.questionEnd - query.start);
-  writeHeaderAndQuestion(query, RCODE.SERVFAIL, octets, 0);
-  const index = indexResponse(octets);
-  if (index.kind === 'fault') throw new Error(`cannot index a failure of our own: ${index.reason}`);
-  return { octets: keptOctets(octets, index, 0), index: { ...index, extendedError } };
 }
 
 export interface FreshnessSettings {

@@ -134,7 +134,7 @@ export function* entriesOf(
     // an answer that was given and then renewed may be in a slot whose turn comes later
     const isDue = answers.isThere(slot) && answers.store.givenBy(slot) !== iteration;
     if (isDue) answers.store.give(slot, iteration);
-    const answer = isDue ? answers.open(slot) : undefined;
+    const answer = isDue ? answers.store.open(slot) : undefined;
     const isWorthIt = answer !== undefined && freshness(answer, nowMs, settings) !== 'expired';
     yield isWorthIt ? entryOf(answer, answers.isUsed(slot), nowMs) : undefined;
   }
@@ -163,7 +163,7 @@ export function loadInto(
   if (loaded === undefined) return 'refused';
   if (isForgotten(loaded)) return 'superseded';
   if (freshness(loaded, nowMs, settings) === 'expired') return 'expired';
-  const resident = answers.findBy(loaded.key, (answer) => isSameQuestion(answer, loaded));
+  const resident = answers.store.findBy(loaded.key, (answer) => isSameQuestion(answer, loaded));
   if (resident !== undefined) return loadBeside(answers, resident, loaded);
   // an upstream failed before this was read: the answer is better than the failure, and need not be rechecked so soon
   const failedAtMs = failures.notedAtMs(loaded.key);

@@ -48,12 +48,15 @@ interface Retained {
 }
 
 export class RetainedAnswers {
+  /** Counts calls of `put` and `remove`. */
+  revision = 0;
   readonly #byKey = new Map<number, Retained>();
   /** Every type that was ever retained: a handful, so that a name is found by trying each. */
   readonly #qtypes = new Set<number>();
 
   /** Whether the name is known to exist, from a record of any type. */
   hasRecordsOf(query: Query): boolean {
+    if (this.#byKey.size === 0) return false;
     for (const qtype of this.#qtypes) {
       let retained = this.#byKey.get(questionKey(query.nameHash, qtype, query.qclass, false, false));
       for (; retained !== undefined; retained = retained.next) {
@@ -65,7 +68,7 @@ export class RetainedAnswers {
     return false;
   }
 
-  /** The answer to a question; CD makes no difference, because what an upstream has validated is good for all. */
+  /** The answer to a question. Most sites retain no names; a query there skips the search. CD makes no difference, because what an upstream has validated is good for all. */
   find(query: Query): CachedAnswer | undefined {
     if (this.#byKey.size === 0) return undefined;
     let retained = this.#byKey.get(questionKey(query.nameHash, query.qtype, query.qclass, false, false));
@@ -84,6 +87,7 @@ export class RetainedAnswers {
     nowMs: number,
     settings: CacheabilitySettings,
   ): number | undefined {
+    this.revision++;
     const question = questionOctets(name, qtype);
     const key = questionKey(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
     const plain = retainedAnswer(answer, 'message', { question, key, nowMs, settings });
@@ -100,6 +104,7 @@ export class RetainedAnswers {
 
   /** Lets an answer go; the question is then a question like any other. */
   remove(name: string, qtype: number): void {
+    this.revision++;
     const key = questionKey(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
     this.#remove(key, questionOctets(name, qtype));
   }

@@ -16,9 +16,12 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Query } from '../../protocol/wire/query.ts';
+import { writeHeaderAndQuestion } from '../../protocol/wire/reply.ts';
+import { indexResponse } from '../../protocol/wire/response.ts';
+import { RCODE } from '../../protocol/words/codes.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { sizeOf } from './answer-record.ts';
-import { type CachedAnswer, failureParts, isAnswerTo, newAnswer } from './cached-answer.ts';
+import { type AnswerParts, type CachedAnswer, isAnswerTo, keptOctets, newAnswer } from './cached-answer.ts';
 import { FLOAT, FLOATS, IN_PAGE, INT, INTS, SlotOrder, type SlotPage } from './slots.ts';
 import { NO_SLOT, type StoredAnswer, StoredAnswers } from './stored-answers.ts';
 
@@ -41,37 +44,28 @@ const LATE = 3;
 /** lru-cache writes to the options of `get`, so they cannot be frozen; shared, they cost no object per query. */
 const options: LRUCache.GetOptions<number, number, unknown> = {};
 
+/** Which answer becomes the earlier answer of a new one: none, the answer before it, or the earlier answer of that. */
+export type Earlier = 'none' | 'before' | 'of before';
+
 export class Segments {
-  readonly #store = new StoredAnswers();
+  /** To read from. */
+  readonly store = new StoredAnswers();
   readonly #uses = { count: 0 };
   readonly #unused = this.#newOrder(UNUSED);
   readonly #used = this.#newOrder(USED);
   readonly #late = this.#newOrder(LATE);
   readonly #isCut: () => boolean;
   #boundOctets: number;
-  #entries = 0;
-  #evictions = 0;
+  entries = 0;
+  evictions = 0;
 
   constructor(boundOctets: number, isCut: () => boolean) {
     this.#boundOctets = boundOctets;
     this.#isCut = isCut;
   }
 
-  get entries(): number {
-    return this.#entries;
-  }
-
   get octets(): number {
     return this.#used.octets + this.#unused.octets + this.#late.octets;
-  }
-
-  get evictions(): number {
-    return this.#evictions;
-  }
-
-  /** To read from. */
-  get store(): StoredAnswers {
-    return this.#store;
   }
 
   /**
@@ -79,7 +73,7 @@ export class Segments {
    * but the caller may pause.
    */
   *slots(): Generator<number | undefined, void> {
-    const { end } = this.#store;
+    const { end } = this.store;
     for (let slot = 0, left = SLOTS_PER_STEP; slot < end; slot++) {
       if (this.isThere(slot)) yield slot;
       else if (--left > 0) continue;
@@ -89,17 +83,12 @@ export class Segments {
   }
 
   isThere(slot: number): boolean {
-    return slot >= 0 && slot < this.#store.end && this.#segmentOf(slot) !== NOWHERE;
-  }
-
-  /** The answer in a slot that is in use; valid until the next call. */
-  open(slot: number): StoredAnswer {
-    return this.#store.open(slot);
+    return slot >= 0 && slot < this.store.end && this.#segmentOf(slot) !== NOWHERE;
   }
 
   /** Marks the answer as the last one used. */
   touch(slot: number): void {
-    if (this.isThere(slot)) this.#touch(slot, this.#store.pageOf(slot));
+    if (this.isThere(slot)) this.#touch(slot, this.store.pageOf(slot));
   }
 
   /** As `touch`, for an answer that has just been found. */
@@ -113,16 +102,6 @@ export class Segments {
     floats[at * FLOATS + FLOAT.use] = ++this.#uses.count;
   }
 
-  /** Finds the answer to this question under this key; valid until the next call. */
-  find(key: number, query: Query): StoredAnswer | undefined {
-    return this.#store.find(key, query);
-  }
-
-  /** As `find`, with a comparison of the caller. */
-  findBy(key: number, isWanted: (answer: CachedAnswer) => boolean): StoredAnswer | undefined {
-    return this.#store.findBy(key, isWanted);
-  }
-
   isUsed(slot: number): boolean {
     return this.#segmentOf(slot) === USED;
   }
@@ -130,7 +109,7 @@ export class Segments {
   /** The answer was given to a client. */
   noteUse(answer: Pick<CachedAnswer, 'slot' | 'serial'>): void {
     const { slot } = answer;
-    if (!this.isThere(slot) || this.#segmentOf(slot) === USED || !this.#store.has(answer)) return;
+    if (!this.isThere(slot) || this.#segmentOf(slot) === USED || !this.store.has(answer)) return;
     // a client that asks twice for each name that it makes up must not push out what cannot be fetched again
     if (this.#segmentOf(slot) === LATE && this.#isCut()) return;
     this.#orderOf(slot).remove(slot);
@@ -140,14 +119,9 @@ export class Segments {
 
   /**
    * Keeps `answer`, in the segment of the answer in the slot `before`, whose place it takes. An answer that is larger than the
-   * whole bound is not kept. `earlier`: which answer becomes its earlier answer: none, the answer before, or the earlier answer
-   * of that. Returns the answer; valid until the next call.
+   * whole bound is not kept. Returns the answer; valid until the next call.
    */
-  put(
-    answer: CachedAnswer,
-    before = NO_SLOT,
-    earlier: 'none' | 'before' | 'of before' = 'none',
-  ): StoredAnswer {
+  put(answer: CachedAnswer, before = NO_SLOT, earlier: Earlier = 'none'): StoredAnswer {
     return this.#put(answer, this.#isCut() ? LATE : UNUSED, before, earlier);
   }
 
@@ -164,7 +138,7 @@ export class Segments {
     if (this.octets + sizeOf(earlier) > this.#boundOctets) return false;
     const order = this.#orderOf(slot);
     order.remove(slot);
-    this.#store.giveEarlier(slot, this.#store.addEarlier(earlier));
+    this.store.giveEarlier(slot, this.store.addEarlier(earlier));
     order.add(slot);
     return true;
   }
@@ -172,13 +146,13 @@ export class Segments {
   delete(slot: number): void {
     if (!this.isThere(slot)) return;
     this.#takeOut(slot);
-    this.#store.remove(slot);
+    this.store.remove(slot);
   }
 
   clear(): void {
     for (const order of [this.#unused, this.#used, this.#late]) order.clear();
-    this.#store.clear();
-    this.#entries = 0;
+    this.store.clear();
+    this.entries = 0;
   }
 
   /** Moves to a new bound in steps: a smaller bound may evict most of the answers, a few in each step. */
@@ -191,47 +165,40 @@ export class Segments {
       yield;
     }
     this.#boundOctets = boundOctets;
-    if (isSmaller) yield* this.#store.packing();
+    if (isSmaller) yield* this.store.packing();
   }
 
   /** `segment`: for an answer whose question is new. */
-  #put(
-    answer: CachedAnswer,
-    segment: number,
-    before: number,
-    earlier: 'none' | 'before' | 'of before',
-  ): StoredAnswer {
+  #put(answer: CachedAnswer, segment: number, before: number, earlier: Earlier): StoredAnswer {
     const isNew = before === NO_SLOT;
     const order = isNew ? this.#orderIn(segment) : this.#orderOf(before);
-    const givenBy = isNew ? 0 : this.#store.givenBy(before);
-    const earlierSlot = isNew ? this.#addEarlier(answer) : this.#takeOver(before, earlier);
-    const added = this.#store.add(answer, earlierSlot);
-    this.#store.give(added.slot, givenBy);
+    const givenBy = isNew ? 0 : this.store.givenBy(before);
+    let earlierSlot = NO_SLOT;
+    if (!isNew) earlierSlot = this.#takeOver(before, earlier);
+    else if (answer.earlier !== undefined) earlierSlot = this.store.addEarlier(answer.earlier);
+    const added = this.store.add(answer, earlierSlot);
+    this.store.give(added.slot, givenBy);
     order.add(added.slot);
-    this.#entries++;
+    this.entries++;
     this.#settle();
     this.#makeRoom();
     return added;
   }
 
-  #addEarlier({ earlier }: CachedAnswer): number {
-    return earlier === undefined ? NO_SLOT : this.#store.addEarlier(earlier);
-  }
-
   /** Takes an answer out, and returns the slot that is left of it. */
-  #takeOver(before: number, earlier: 'none' | 'before' | 'of before'): number {
+  #takeOver(before: number, earlier: Earlier): number {
     this.#takeOut(before);
     if (earlier === 'none') {
-      this.#store.remove(before);
+      this.store.remove(before);
       return NO_SLOT;
     }
-    const its = this.#store.takeEarlier(before);
+    const its = this.store.takeEarlier(before);
     if (earlier === 'of before') {
-      this.#store.remove(before);
+      this.store.remove(before);
       return its;
     }
-    if (its !== NO_SLOT) this.#store.drop(its);
-    this.#store.detach(before);
+    if (its !== NO_SLOT) this.store.drop(its);
+    this.store.detach(before);
     return before;
   }
 
@@ -241,16 +208,16 @@ export class Segments {
   }
 
   #nowhere(slot: number): void {
-    this.#store.pageOf(slot).ints[(slot & IN_PAGE) * INTS + INT.segment] = NOWHERE;
-    this.#entries--;
+    this.store.pageOf(slot).ints[(slot & IN_PAGE) * INTS + INT.segment] = NOWHERE;
+    this.entries--;
   }
 
   #newOrder(segment: number): SlotOrder {
-    return new SlotOrder(segment, this.#uses, (slot) => this.#store.pageOf(slot));
+    return new SlotOrder(segment, this.#uses, (slot) => this.store.pageOf(slot));
   }
 
   #segmentOf(slot: number): number {
-    return this.#store.pageOf(slot).ints[(slot & IN_PAGE) * INTS + INT.segment] ?? NOWHERE;
+    return this.store.pageOf(slot).ints[(slot & IN_PAGE) * INTS + INT.segment] ?? NOWHERE;
   }
 
   #orderOf(slot: number): SlotOrder {
@@ -292,8 +259,8 @@ export class Segments {
         this.#late.pop();
       if (victim === undefined) return;
       this.#nowhere(victim);
-      this.#evictions++;
-      this.#store.remove(victim);
+      this.evictions++;
+      this.store.remove(victim);
     }
   }
 }
@@ -317,12 +284,8 @@ export class Failures {
   }
 
   note(query: Query, lifetimeMs: number, nowMs: number, extendedError: number | undefined): CachedAnswer {
-    const parts = {
-      kind: 'failure',
-      ...failureParts(query, extendedError),
-      lifetimeMs,
-      earlier: undefined,
-    } as const;
+    const { octets, index } = failureParts(query, extendedError);
+    const parts = { kind: 'failure', octets, index, lifetimeMs, earlier: undefined } as const;
     const failure = newAnswer(query.key, query, parts, nowMs);
     this.#byKey.set(failure.key, failure);
     return failure;
@@ -341,4 +304,13 @@ export class Failures {
   clear(): void {
     this.#byKey.clear();
   }
+}
+
+/** A SERVFAIL to a question, as octets and their index, with the reason that the upstream gave for it. */
+export function failureParts(query: Query, extendedError?: number): Pick<AnswerParts, 'octets' | 'index'> {
+  const octets = new Uint8Array(query.questionEnd - query.start);
+  writeHeaderAndQuestion(query, RCODE.SERVFAIL, octets, 0);
+  const index = indexResponse(octets);
+  if (index.kind === 'fault') throw new Error(`cannot index a failure of our own: ${index.reason}`);
+  return { octets: keptOctets(octets, index, 0), index: { ...index, extendedError } };
 }

@@ -10,36 +10,64 @@ import {
   toned,
 } from '../../report/report.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import type { ForwarderSnapshot } from './forwarder.ts';
+import type { FailureReason } from './exchange.ts';
 import type { Difference } from './own-questions.ts';
-import type { UpstreamSnapshot } from './upstream-client.ts';
+import type { Overload } from './question.ts';
 
-export interface ForwarderStatus {
-  readonly upstreams: readonly UpstreamStatus[];
-  readonly forwarding: {
-    readonly inFlight: number;
-    readonly coalesced: number;
-    readonly failedFast: number;
-    /** By reason: limit, network, suffix. */
-    readonly overloaded: Readonly<Record<string, number>>;
-    /** Names of endpoints that two upstreams answer differently. */
-    readonly differences: readonly Difference[];
-  };
+/** The forwarder as plain data, for metrics and status. */
+export interface ForwarderSnapshot {
+  readonly upstreams: readonly UpstreamSnapshot[];
+  /** Pending questions at this moment. */
+  readonly inFlight: number;
+  /** Questions that joined a pending question. */
+  readonly coalesced: number;
+  /** Questions that failed because too many were pending: new questions (`limit`), and pending questions that gave way. */
+  readonly overloaded: Readonly<Record<Overload, number>>;
+  /** Questions that failed at once because no upstream could be asked. */
+  readonly failedFast: number;
+  /** Names of endpoints that two upstreams answer differently. */
+  readonly differences: readonly Difference[];
 }
 
-interface UpstreamStatus {
+/** One upstream as plain data, for metrics and status. */
+export interface UpstreamSnapshot {
   readonly upstream: string;
-  readonly isHealthy: boolean;
-  readonly downBecause?: string;
-  readonly rttSeconds?: number;
+  readonly isUp: boolean;
+  /** Why it is down; `undefined` while it is up. */
+  readonly downBecause: string | undefined;
+  readonly isLooping: boolean;
+  /** Its answers come too late; others are asked first. */
+  readonly isLate: boolean;
+  /** Smoothed; `undefined` before the first reply. */
+  readonly rttMs: number | undefined;
+  /** Running attempts, including attempts that wait for a late reply. */
   readonly inFlight: number;
   /** By transport. */
   readonly exchanges: Readonly<Record<string, number>>;
+  readonly failures: Readonly<Record<FailureReason, number>>;
+  /** Received messages that were no reply to any exchange. */
+  readonly mismatched: number;
+  /** Replies that said SERVFAIL or REFUSED. */
+  readonly unhelpful: number;
+  readonly truncated: number;
+  readonly usesEdns: boolean;
+  /** Names and suffixes for which the upstream fails while it answers for other names. */
+  readonly cut: readonly string[];
+}
+
+export interface ForwarderStatus {
+  readonly upstreams: readonly UpstreamStatus[];
+  readonly forwarding: Omit<ForwarderSnapshot, 'upstreams'>;
+}
+
+type ReportedAsItIs = 'upstream' | 'inFlight' | 'exchanges' | 'mismatched' | 'isLooping' | 'isLate';
+
+interface UpstreamStatus extends Pick<UpstreamSnapshot, ReportedAsItIs> {
+  readonly isHealthy: boolean;
+  readonly downBecause?: string;
+  readonly rttSeconds?: number;
   /** Counts by reason. */
   readonly failures: Readonly<Record<string, number>>;
-  readonly mismatched: number;
-  readonly isLooping: boolean;
-  readonly isLate: boolean;
   /** Names and suffixes that it fails for while it answers others, and some of them. */
   readonly cutNames: number;
   readonly cutExamples: readonly string[];
@@ -50,16 +78,13 @@ const UPSTREAMS_PER_STEP = 32;
 
 /** In steps, because there may be thousands of upstreams. */
 export function* forwarderStatus(snapshot: ForwarderSnapshot): Steps<ForwarderStatus> {
-  const { upstreams, inFlight, coalesced, failedFast, overloaded, differences } = snapshot;
+  const { upstreams, ...forwarding } = snapshot;
   const described: UpstreamStatus[] = [];
   for (const one of upstreams) {
     described.push(upstreamStatus(one));
     if (described.length % UPSTREAMS_PER_STEP === 0) yield;
   }
-  return {
-    upstreams: described,
-    forwarding: { inFlight, coalesced, failedFast, overloaded, differences },
-  };
+  return { upstreams: described, forwarding };
 }
 
 /** The latest ones: enough to see what they have in common. */
@@ -89,74 +114,55 @@ export function differenceText({ name, opinions: [first, second] }: Difference):
 
 const { gauge, counter } = metricsOf<ForwarderStatus>();
 
-function ofUpstreams(value: (upstream: UpstreamStatus) => number | undefined) {
-  return function* ({ upstreams }: ForwarderStatus): Iterable<Sample> {
+type Value = (upstream: UpstreamStatus) => number | undefined;
+
+/** A metric with one sample for each upstream, for which there is a value. */
+function ofUpstreams(metric: typeof gauge, name: string, help: string, value: Value) {
+  return metric(name, help, ['upstream'], function* ({ upstreams }): Iterable<Sample> {
     for (const one of upstreams) {
       const found = value(one);
       if (found !== undefined) yield [found, one.upstream];
     }
-  };
+  });
 }
 
-function countsOfUpstreams(counts: (upstream: UpstreamStatus) => Readonly<Record<string, number>>) {
-  return function* ({ upstreams }: ForwarderStatus): Iterable<Sample> {
+function countsOfUpstreams(name: string, help: string, label: string, counts: 'exchanges' | 'failures') {
+  return counter(name, help, ['upstream', label], function* ({ upstreams }): Iterable<Sample> {
     for (const one of upstreams)
-      for (const [label, value] of Object.entries(counts(one))) yield [value, one.upstream, label];
-  };
+      for (const [labelled, value] of Object.entries(one[counts])) yield [value, one.upstream, labelled];
+  });
 }
-
-const UPSTREAM = ['upstream'];
 
 export const FORWARDER_REPORT: RoomReport<ForwarderStatus> = {
   metrics: [
-    gauge(
-      'upstream_healthy',
-      '1 while the upstream answers.',
-      UPSTREAM,
-      ofUpstreams((one) => Number(one.isHealthy)),
-    ),
-    gauge(
+    ofUpstreams(gauge, 'upstream_healthy', '1 while the upstream answers.', (one) => Number(one.isHealthy)),
+    ofUpstreams(
+      gauge,
       'upstream_rtt_seconds',
       'Smoothed round-trip time; absent when never measured.',
-      UPSTREAM,
-      ofUpstreams((one) => one.rttSeconds),
+      (one) => one.rttSeconds,
     ),
-    gauge(
-      'upstream_in_flight',
-      'Exchanges under way.',
-      UPSTREAM,
-      ofUpstreams((one) => one.inFlight),
-    ),
-    gauge(
+    ofUpstreams(gauge, 'upstream_in_flight', 'Exchanges under way.', (one) => one.inFlight),
+    ofUpstreams(
+      gauge,
       'upstream_looping',
       '1 when our own query came back from it: it forwards to us.',
-      UPSTREAM,
-      ofUpstreams((one) => Number(one.isLooping)),
+      (one) => Number(one.isLooping),
     ),
-    gauge(
+    ofUpstreams(
+      gauge,
       'upstream_cut_names',
       'Names and suffixes that the upstream fails for while it answers others; the rules for an outage hold for them.',
-      UPSTREAM,
-      ofUpstreams((one) => one.cutNames),
+      (one) => one.cutNames,
     ),
-    counter(
+    ofUpstreams(
+      counter,
       'upstream_mismatched_replies',
       'Replies that matched no exchange (RFC 5452): strays or forgeries.',
-      UPSTREAM,
-      ofUpstreams((one) => one.mismatched),
+      (one) => one.mismatched,
     ),
-    counter(
-      'upstream_exchanges',
-      'Exchanges begun.',
-      ['upstream', 'transport'],
-      countsOfUpstreams((one) => one.exchanges),
-    ),
-    counter(
-      'upstream_failures',
-      'Exchanges that failed, by reason.',
-      ['upstream', 'reason'],
-      countsOfUpstreams((one) => one.failures),
-    ),
+    countsOfUpstreams('upstream_exchanges', 'Exchanges begun.', 'transport', 'exchanges'),
+    countsOfUpstreams('upstream_failures', 'Exchanges that failed, by reason.', 'reason', 'failures'),
     gauge('forward_in_flight', 'Questions on their way to upstreams.', [], ({ forwarding }) =>
       single(forwarding.inFlight),
     ),

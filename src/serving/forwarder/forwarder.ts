@@ -20,11 +20,11 @@ import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { DeadlineSweep, type Timers } from '../../runtime/timers.ts';
 import type { Reply, Route } from '../turn.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
+import type { ForwarderSnapshot, UpstreamSnapshot } from './forwarder-report.ts';
 import { chooseMembers, claimTrial, Groups, hasAnswers, type Regrouping, triable } from './groups.ts';
-import { type Ask, askAddresses, askText, type Difference, SecondOpinions } from './own-questions.ts';
+import { type Ask, askAddresses, askText, SecondOpinions } from './own-questions.ts';
 import {
   type AskedUpstream,
-  type Overload,
   PendingQuestion,
   PendingQuestions,
   type QuestionContext,
@@ -34,6 +34,7 @@ import {
   type ForwardFailure,
   type ForwardOutcome,
   forwardFailure,
+  type Overload,
   type Question,
   questionOf,
   saysNothing,
@@ -41,7 +42,7 @@ import {
 import { TRANSPORTS, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
-import type { ClientContext, EvidenceWanted, UpstreamEvidence, UpstreamSnapshot } from './upstream-client.ts';
+import type { ClientContext, EvidenceWanted, UpstreamEvidence } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;
@@ -68,21 +69,6 @@ export interface ForwarderOptions {
   readonly transports?: Transports | undefined;
 }
 
-/** The forwarder as plain data, for metrics and status. */
-export interface ForwarderSnapshot {
-  readonly upstreams: readonly UpstreamSnapshot[];
-  /** Pending questions at this moment. */
-  readonly inFlight: number;
-  /** Questions that joined a pending question. */
-  readonly coalesced: number;
-  /** Questions that failed because too many were pending: new questions (`limit`), and pending questions that gave way. */
-  readonly overloaded: Readonly<Record<Overload, number>>;
-  /** Questions that failed at once because no upstream could be asked. */
-  readonly failedFast: number;
-  /** Names of endpoints that two upstreams answer differently. */
-  readonly differences: readonly Difference[];
-}
-
 /** Upstreams that one step of a snapshot copies: a step takes some 20 microseconds. */
 const UPSTREAMS_PER_STEP = 16;
 
@@ -103,24 +89,23 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     const { clock, timers, random, log, groups, settings, evidenceWanted } = options;
+    const nowMs = (): number => clock.monotonicMs();
     this.#options = options;
     this.#settings = { ...DEFAULT_SETTINGS, ...settings };
     this.#sweep = new DeadlineSweep(clock, timers);
     this.#limitLog = new LimitLog(log);
-    this.#opinions = new SecondOpinions(log, () => clock.monotonicMs());
+    this.#opinions = new SecondOpinions(log, nowMs);
     this.#probing = new Probing(timers, random, evidenceWanted);
-    this.#context = {
-      sweep: this.#sweep,
-      settings: () => this.#settings,
-      nowMs: () => clock.monotonicMs(),
-    };
+    this.#context = { sweep: this.#sweep, settings: () => this.#settings, nowMs };
     this.#groups = new Groups(this.#clientContext(), (client) => this.#probing.forget(client));
     this.reconfigure(groups);
   }
 
-  /** As `forwardTo`, as a promise that never rejects. */
-  forward(query: Query, group: Route): Promise<ForwardOutcome> {
-    return new Promise((resolve, reject) => this.forwardTo(query, group, { send: resolve, fail: reject }));
+  /** As `forwardTo`, as a promise that never rejects. `isOwn`: see `#forward`. */
+  forward(query: Query, group: Route, isOwn = false): Promise<ForwardOutcome> {
+    return new Promise((resolve, reject) =>
+      this.#forward(query, group, isOwn, { send: resolve, fail: reject }),
+    );
   }
 
   /**
@@ -135,12 +120,13 @@ export class Forwarder {
   resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
     const compare = (query: Query, outcome: ForwardOutcome): Promise<void> =>
       this.#compare(name, query, group, outcome);
-    return askAddresses(name, signal, this.#askOwn(group), this.#options.timers, compare);
+    const ask: Ask = (query) => this.forward(query, group, true);
+    return askAddresses(name, signal, ask, this.#options.timers, compare);
   }
 
   /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */
   answersText(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<boolean> {
-    return askText(name, signal, this.#askOwn(group));
+    return askText(name, signal, (query) => this.forward(query, group, true));
   }
 
   /** Whether an incoming query is a probe of ours for loops that has come back: not to be forwarded again. */
@@ -224,8 +210,8 @@ export class Forwarder {
       upstreams,
       inFlight: this.#pending.size,
       coalesced: this.#coalesced,
-      overloaded: { ...this.#overloaded },
       failedFast: this.#failedFast,
+      overloaded: { ...this.#overloaded },
       differences: this.#opinions.differences,
     };
   }
@@ -315,11 +301,6 @@ export class Forwarder {
     return oldest !== undefined;
   }
 
-  #askOwn(group: UpstreamGroup): Ask {
-    return (query) =>
-      new Promise((resolve, reject) => this.#forward(query, group, true, { send: resolve, fail: reject }));
-  }
-
   /** Asks another upstream of the group the same, for as long as one attempt takes. */
   async #compare(name: string, query: Query, group: UpstreamGroup, first: ForwardOutcome): Promise<void> {
     if (first.kind === 'failed' || this.#isClosed) return;
@@ -342,14 +323,13 @@ export class Forwarder {
   }
 
   #clientContext(): ClientContext {
-    const { log, isCutOff, isLinkCut, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { log, transports = TRANSPORTS, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { isCutOff = () => false, isLinkCut = () => false } = this.#options;
     return {
       ...this.#options, // whole: a transport may have options of its own
-      transports: this.#options.transports ?? TRANSPORTS,
+      ...{ transports, isCutOff, isLinkCut },
       sweep: this.#sweep,
       settings: () => this.#settings,
-      isCutOff: isCutOff ?? (() => false),
-      isLinkCut: isLinkCut ?? (() => false),
       onEvidence: (evidence) => onEvidence?.(evidence),
       onVerify: (client) => this.#probing.verify(client),
       onDoubt: (client) => this.#probing.watch(client),

@@ -20,21 +20,21 @@ import { type ForwardFailure, notAsked, ownQuestion } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
 
-/** Which upstreams are asked, and how; or the outcome, where none is. */
-type Choice = AskedMembers | ForwardFailure;
-
 interface AskedMembers {
   readonly kind: QuestionKind;
   readonly members: readonly GroupMember[];
 }
 
-/** Chooses the members to ask. The server asks a question of its own (`isOwn`) even if its suffix is cut and the upstreams are down. */
+/**
+ * Which upstreams are asked, and how; or the outcome, where none is. The server asks a question of its own (`isOwn`) even if its
+ * suffix is cut and the upstreams are down.
+ */
 export function chooseMembers(
   members: readonly GroupMember[],
   query: Query,
   isOwn: boolean,
   nowMs: number,
-): Choice {
+): AskedMembers | ForwardFailure {
   // upstreams that fail for this suffix are left out while others do not
   const willing = where(members, (member) => member.isWilling(query, nowMs));
   if (willing.length > 0) {
@@ -78,7 +78,7 @@ export function claimTrial(members: readonly GroupMember[], query: Query, nowMs:
   return isTime;
 }
 
-/** Returns the members that the forwarder may ask although they are down. */
+/** The members that may be asked although they are down. */
 export function triable(members: readonly GroupMember[], nowMs: number): readonly GroupMember[] {
   return where(members, (member) => member.mayBeTried(nowMs));
 }
@@ -113,6 +113,7 @@ class GroupMember implements AskedUpstream, Deadline {
     this.#apex = nameToWire(group);
     this.#context = context;
     this.#probes = probes;
+    this.probeSoon();
   }
 
   /** Whether it may be asked, and is up. */
@@ -134,7 +135,7 @@ class GroupMember implements AskedUpstream, Deadline {
     return nowMs < this.#loopedUntilMs;
   }
 
-  /** Called when the upstream is new in the group, or is up again. */
+  /** Called when the upstream is up again, and once at first. */
   probeSoon(): void {
     // one that is planned keeps its time: an upstream that comes and goes must not push the probes of all others away
     if (this.#isSoon) return;
@@ -218,8 +219,11 @@ class LoopProbes {
   }
 
   senderOf(query: Query): GroupMember | undefined {
-    if (!mayBeLoopProbe(query)) return undefined;
-    const member = this.#senders.get(firstLabel(query.octets, query.nameStart));
+    const { octets, nameStart, labelCount } = query;
+    // the shape of a probe: a cheap test that sorts out nearly every query
+    if (labelCount < PROBE_LABELS || octets[nameStart] !== LABEL_OCTETS) return undefined;
+    if (octets[nameStart + 1 + LABEL_OCTETS] !== LABEL_OCTETS) return undefined;
+    const member = this.#senders.get(firstLabel(octets, nameStart));
     return member?.hasSent(query) ? member : undefined;
   }
 }
@@ -228,15 +232,6 @@ class LoopProbes {
 function firstLabel(octets: Uint8Array, nameStart: number): string {
   const label = octets.subarray(nameStart + 1, nameStart + 1 + LABEL_OCTETS);
   return String.fromCharCode(...label).toLowerCase();
-}
-
-/** Whether the name has the shape of a probe: a cheap test that sorts out nearly every query. */
-function mayBeLoopProbe({ octets, nameStart, labelCount }: Query): boolean {
-  return (
-    labelCount >= PROBE_LABELS &&
-    octets[nameStart] === LABEL_OCTETS &&
-    octets[nameStart + 1 + LABEL_OCTETS] === LABEL_OCTETS
-  );
 }
 
 function probeName(random: Random, apex: Uint8Array): Uint8Array {
@@ -258,13 +253,16 @@ export interface Regrouping {
   readonly leave: () => Steps<void>;
 }
 
+/** The members of each group, by its name. */
+type Members = ReadonlyMap<string, readonly GroupMember[]>;
+
 export class Groups {
   readonly #context: ClientContext;
   /** Called with a client that no group has any more, before it is retired. */
   readonly #onRetire: (client: UpstreamClient) => void;
   readonly #clients = new Map<string, UpstreamClient>();
   readonly #probes = new LoopProbes();
-  #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
+  #groups: Members = new Map();
   /** The members of all groups, by upstream. */
   #members: ReadonlyMap<UpstreamClient, readonly GroupMember[]> = new Map();
 
@@ -305,7 +303,8 @@ export class Groups {
       const members = upstreams.map((upstream) => {
         const client = this.#client(upstream);
         // a member that stays still knows its loops
-        return known?.find((member) => member.client === client) ?? this.#join(client, name);
+        const staying = known?.find((member) => member.client === client);
+        return staying ?? new GroupMember(client, name, this.#context, this.#probes);
       });
       after.set(name, members);
       for (const member of members) {
@@ -315,19 +314,17 @@ export class Groups {
       }
       yield;
     }
-    const take = (): void => {
-      this.#groups = after;
-      this.#members = all;
+    return {
+      take: () => {
+        this.#groups = after;
+        this.#members = all;
+      },
+      leave: () => this.#leaving(before, after, all),
     };
-    return { take, leave: () => this.#leaving(before, after, all) };
   }
 
   /** Removes members and upstreams that no group has any more. */
-  *#leaving(
-    before: ReadonlyMap<string, readonly GroupMember[]>,
-    after: ReadonlyMap<string, readonly GroupMember[]>,
-    wanted: ReadonlyMap<UpstreamClient, unknown>,
-  ): Steps<void> {
+  *#leaving(before: Members, after: Members, wanted: ReadonlyMap<UpstreamClient, unknown>): Steps<void> {
     for (const [name, members] of before) {
       const staying = after.get(name);
       for (const member of members) if (!staying?.includes(member)) member.leave();
@@ -340,12 +337,6 @@ export class Groups {
       this.#onRetire(client);
       client.retire();
     }
-  }
-
-  #join(client: UpstreamClient, group: string): GroupMember {
-    const member = new GroupMember(client, group, this.#context, this.#probes);
-    member.probeSoon();
-    return member;
   }
 
   #client(upstream: Upstream): UpstreamClient {

@@ -20,6 +20,7 @@ import {
   forwardFailure,
   isSameQuestion,
   notAsked,
+  type Overload,
   type Question,
 } from './question.ts';
 import type { ForwardSettings } from './upstream.ts';
@@ -316,14 +317,8 @@ function response({ octets, index, elapsedMs }: UpstreamReply, upstream: string)
 }
 
 function failureOf(reason: UpstreamFailure['reason'] | undefined, detail: string): ForwardOutcome {
-  switch (reason) {
-    case 'malformed':
-    case 'loop':
-    case 'timeout':
-      return forwardFailure(reason, detail);
-    default:
-      return forwardFailure('network', detail);
-  }
+  const isSaid = reason === 'malformed' || reason === 'loop' || reason === 'timeout';
+  return forwardFailure(isSaid ? reason : 'network', detail);
 }
 
 /** The outcome where no upstream may be asked, and why. */
@@ -347,9 +342,6 @@ function describe(upstream: string, what: string): string {
 
 /** The share of all places that one suffix may take. Two floods under different suffixes cannot keep other questions out. */
 const SUFFIX_SHARE = 0.5;
-
-/** Why a question failed: no place was left, or it gave way to a question of another network, or of its own suffix. */
-export type Overload = 'limit' | 'network' | 'suffix';
 
 /** Too many questions are pending: `oldest` fails, or the new question fails if `oldest` is `undefined`. */
 interface Crowded {

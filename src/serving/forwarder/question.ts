@@ -205,6 +205,9 @@ export type ForwardFailureReason =
   | 'malformed'
   | 'closing';
 
+/** Why a question was too much: no place was left, or it gave way to a question of another network, or of its own suffix. */
+export type Overload = 'limit' | 'network' | 'suffix';
+
 interface ForwardedResponse {
   readonly kind: 'response';
   /** The message of the upstream, unchanged: with its ID, question case and OPT. All clients that asked share it, so nobody may change it. */

@@ -105,6 +105,8 @@ interface ConnectionOwner {
 }
 
 class Connection implements Carrier {
+  /** The connection takes no further exchange, and closes when no exchange is in flight. */
+  isClosing = false;
   readonly #inFlight = new ExchangesInFlight();
   readonly #options: StreamOptions;
   readonly #owner: ConnectionOwner;
@@ -112,7 +114,6 @@ class Connection implements Carrier {
   readonly #framer = new TcpFramer();
   #isReady = false;
   #isEnded = false;
-  #isClosing = false;
   #replies = 0;
   #strayOctets = 0;
   #heardAtMs = Number.NEGATIVE_INFINITY;
@@ -130,11 +131,6 @@ class Connection implements Carrier {
     socket.on('close', () => this.end('network', 'the upstream closed the connection'));
   }
 
-  /** The connection takes no further exchange, and closes when no exchange is in flight. */
-  get isClosing(): boolean {
-    return this.#isClosing;
-  }
-
   start(exchange: Exchange): void {
     const { random, clock } = this.#options;
     this.#inFlight.add(exchange, this, random);
@@ -148,7 +144,7 @@ class Connection implements Carrier {
   /** If no octet has come back since a late exchange began, the connection sends no new exchange; it still accepts late replies. */
   giveUp(exchange: Exchange, how: GiveUp): void {
     if (how !== 'late') this.#inFlight.remove(exchange);
-    else if (this.#heardAtMs <= exchange.startedAtMs) this.#isClosing = true;
+    else if (this.#heardAtMs <= exchange.startedAtMs) this.isClosing = true;
     this.#rest();
   }
 
@@ -204,7 +200,7 @@ class Connection implements Carrier {
 
   #rest(): void {
     if (this.#inFlight.size > 0 || this.#isEnded || this.#idle !== undefined) return;
-    if (this.#isClosing) this.end('network', 'closed by us');
+    if (this.isClosing) this.end('network', 'closed by us');
     else this.#idle = this.#options.timers.after(IDLE_MS, () => this.end('network', 'idle'));
   }
 }

@@ -9,10 +9,11 @@ import type { Random } from '../../runtime/random.ts';
 import type { DeadlineSweep } from '../../runtime/timers.ts';
 import { Attempt, type AttemptHost, type AttemptListener, type OpenTransport } from './attempt.ts';
 import type { FailureReason, UpstreamFailure } from './exchange.ts';
+import type { UpstreamSnapshot } from './forwarder-report.ts';
 import { NameHealth, type SuffixHealth } from './name-health.ts';
 import type { Probe, Question } from './question.ts';
 import type { TransportKind, TransportOptions, Transports } from './transports.ts';
-import type { ForwardSettings, Upstream } from './upstream.ts';
+import { type ForwardSettings, type Upstream, UpstreamHealth } from './upstream.ts';
 
 export interface UpstreamEvidence {
   /** The upstream's text. */
@@ -49,32 +50,6 @@ export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly onCaseLost: (client: UpstreamClient) => void;
 }
 
-/** One upstream as plain data, for metrics and status. */
-export interface UpstreamSnapshot {
-  readonly upstream: string;
-  readonly isUp: boolean;
-  /** Why it is down; `undefined` while it is up. */
-  readonly downBecause: string | undefined;
-  readonly isLooping: boolean;
-  /** Its answers come too late; others are asked first. */
-  readonly isLate: boolean;
-  /** Smoothed; `undefined` before the first reply. */
-  readonly rttMs: number | undefined;
-  /** Running attempts, including attempts that wait for a late reply. */
-  readonly inFlight: number;
-  /** By transport. */
-  readonly exchanges: Readonly<Record<string, number>>;
-  readonly failures: Readonly<Record<FailureReason, number>>;
-  /** Received messages that were no reply to any exchange. */
-  readonly mismatched: number;
-  /** Replies that said SERVFAIL or REFUSED. */
-  readonly unhelpful: number;
-  readonly truncated: number;
-  readonly usesEdns: boolean;
-  /** Names and suffixes for which the upstream fails while it answers for other names. */
-  readonly cut: readonly string[];
-}
-
 const LOSSES_TO_TCP = 2;
 const UDP_AGAIN_MS = 30_000;
 const WITHOUT_EDNS_MS = 15 * 60_000;
@@ -95,6 +70,8 @@ export class UpstreamClient implements AttemptHost {
   readonly names: NameHealth;
   readonly sweep: DeadlineSweep;
   readonly random: Random;
+  /** No group has it any more. */
+  isRetired = false;
   /** Why the last attempt failed. */
   lastFailure: UpstreamFailure | undefined;
   readonly #context: ClientContext;
@@ -117,7 +94,6 @@ export class UpstreamClient implements AttemptHost {
   /** Pieces of evidence still wanted after a failure that was reported. */
   #answersWanted = 0;
   #triedAtMs = Number.NEGATIVE_INFINITY;
-  #isRetired = false;
   #isClosed = false;
 
   constructor(upstream: Upstream, context: ClientContext) {
@@ -149,11 +125,6 @@ export class UpstreamClient implements AttemptHost {
   /** Whether its answers come only after others have been asked, time after time. */
   get isLate(): boolean {
     return this.#lateAnswers >= LATE_BELIEVED;
-  }
-
-  /** No group has it any more. */
-  get isRetired(): boolean {
-    return this.#isRetired;
   }
 
   /** Asks. `doublings`: how often this question was put to this upstream before; each attempt waits twice as long. */
@@ -207,7 +178,7 @@ export class UpstreamClient implements AttemptHost {
 
   /** Takes the upstream out of use: running attempts may end, and then the client closes its sockets. */
   retire(): void {
-    this.#isRetired = true;
+    this.isRetired = true;
     if (this.#attempts.size === 0) this.#closeTransports();
   }
 
@@ -262,7 +233,7 @@ export class UpstreamClient implements AttemptHost {
   }
 
   mayLinger(): boolean {
-    return this.#attempts.size <= LINGERING && !this.#isRetired;
+    return this.#attempts.size <= LINGERING && !this.isRetired;
   }
 
   noteStart({ name }: OpenTransport): void {
@@ -327,7 +298,7 @@ export class UpstreamClient implements AttemptHost {
 
   onOver(attempt: Attempt): void {
     this.#attempts.delete(attempt);
-    if (this.#isRetired && this.#attempts.size === 0) this.#closeTransports();
+    if (this.isRetired && this.#attempts.size === 0) this.#closeTransports();
   }
 
   #closeTransports(): void {
@@ -369,103 +340,4 @@ export class UpstreamClient implements AttemptHost {
 /** The others came from a server that could be reached. */
 function isAboutReach(reason: FailureReason): boolean {
   return reason === 'timeout' || reason === 'network' || reason === 'tls';
-}
-
-type AttemptLimits = Pick<ForwardSettings, 'attemptMinMs' | 'attemptMaxMs'>;
-
-type HealthChange = 'went-down' | 'came-up' | undefined;
-
-const STRIKES_TO_DOWN = 3;
-const SUCCESSES_TO_UP = 2;
-const PROBE_FIRST_MS = 500;
-const PROBE_AGAIN_MS = 100; // heard once: when the link is back, clients and sources ask within the second
-const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its return is noticed within 3 s
-/** For an upstream that was never heard: half of the second of RFC 6298 section 2, because late replies count too. */
-const UNMEASURED_TIMEOUT_MS = 500;
-const CLOCK_GRANULARITY_MS = 10; // G in RFC 6298 section 2: the sweep's
-
-/** Learns from real traffic the round-trip time of one upstream, and whether the upstream is up. Pure: the time is an argument. */
-export class UpstreamHealth {
-  #isUp = true;
-  #strikes = 0;
-  #struckAtMs = Number.NEGATIVE_INFINITY;
-  #successes = 0;
-  #probeDelayMs = PROBE_FIRST_MS;
-  #smoothedMs: number | undefined;
-  #variationMs = 0;
-
-  get isUp(): boolean {
-    return this.#isUp;
-  }
-
-  /** Failures in a row, while up. */
-  get strikes(): number {
-    return this.#strikes;
-  }
-
-  /** Smoothed round-trip time; `undefined` before the first reply. */
-  get roundTripMs(): number | undefined {
-    return this.#smoothedMs;
-  }
-
-  /**
-   * A reply of any RCODE came: the upstream can be reached. `roundTripMs` where it was measured, late replies included. Each
-   * exchange has an ID and a port of its own, so there is no doubt which question was answered (Karn's problem).
-   */
-  noteReply(roundTripMs: number | undefined, limits: AttemptLimits): HealthChange {
-    if (roundTripMs !== undefined) this.#measure(Math.min(roundTripMs, limits.attemptMaxMs));
-    this.#strikes = 0;
-    this.#struckAtMs = Number.NEGATIVE_INFINITY;
-    if (this.#isUp) return undefined;
-    this.#probeDelayMs = PROBE_AGAIN_MS;
-    this.#successes++;
-    if (this.#successes < SUCCESSES_TO_UP) return undefined;
-    this.#isUp = true;
-    return 'came-up';
-  }
-
-  /**
-   * An exchange that started at `startedAtMs` got no reply in time, or failed. An exchange that was under way when the last
-   * failure was counted says nothing new. A hundred queries lost in one short break are one strike, not a hundred. Real
-   * traffic takes an upstream down; a probe that fails only keeps it down.
-   */
-  noteFailure(nowMs: number, startedAtMs: number, isProbe: boolean): HealthChange {
-    if (startedAtMs < this.#struckAtMs) return undefined;
-    this.#successes = 0;
-    if (!this.#isUp || isProbe) return undefined;
-    this.#struckAtMs = nowMs;
-    this.#strikes++;
-    if (this.#strikes < STRIKES_TO_DOWN) return undefined;
-    this.#isUp = false;
-    this.#strikes = 0;
-    this.#probeDelayMs = PROBE_FIRST_MS;
-    return 'went-down';
-  }
-
-  /** How long to wait before the next probe of an upstream that is down: longer each time, until it is heard. */
-  nextProbeDelayMs(): number {
-    const delayMs = this.#probeDelayMs;
-    this.#probeDelayMs = Math.min(delayMs * 2, PROBE_LAST_MS);
-    return delayMs;
-  }
-
-  /** How long a reply may take before the next attempt starts (RFC 6298 section 2.3, with our own bounds). */
-  attemptTimeoutMs(limits: AttemptLimits): number {
-    const wantedMs =
-      this.#smoothedMs === undefined
-        ? UNMEASURED_TIMEOUT_MS
-        : this.#smoothedMs + Math.max(CLOCK_GRANULARITY_MS, 4 * this.#variationMs);
-    return Math.min(Math.max(wantedMs, limits.attemptMinMs), limits.attemptMaxMs);
-  }
-
-  /** RFC 6298 sections 2.2 and 2.3: alpha is 1/8, beta 1/4. */
-  #measure(roundTripMs: number): void {
-    if (this.#smoothedMs === undefined) {
-      this.#smoothedMs = roundTripMs;
-      this.#variationMs = roundTripMs / 2;
-      return;
-    }
-    this.#variationMs = 0.75 * this.#variationMs + 0.25 * Math.abs(this.#smoothedMs - roundTripMs);
-    this.#smoothedMs = 0.875 * this.#smoothedMs + 0.125 * roundTripMs;
-  }
 }

@@ -24,23 +24,31 @@ export function isMapped(octets: Uint8Array, at: number): boolean {
   return true;
 }
 
+/** Where the 4 octets of an IPv4 address stand, as they are or in the mapped form; -1 for any other IPv6 address. */
+export function ipv4At(octets: Uint8Array, at: number, family: Family): number {
+  if (family === 4) return at;
+  return isMapped(octets, at) ? at + MAPPED_OFFSET : -1;
+}
+
 /** Whether the address is in 127.0.0.0/8, or is `::1` or the mapped form of a 127.0.0.0/8 address. */
 export function isLoopback(octets: Uint8Array, at: number, family: Family): boolean {
-  if (family === 4) return octets[at] === 127;
-  if (isMapped(octets, at)) return octets[at + MAPPED_OFFSET] === 127;
+  const four = ipv4At(octets, at, family);
+  if (four >= 0) return octets[four] === 127;
   if (octets[at + 15] !== 1) return false;
   for (let i = 0; i < 15; i++) if (octets[at + i] !== 0) return false;
   return true;
 }
 
-const NETWORK_OCTETS = 7; // 56 bits: what a site is given (RFC 6177 section 2); 24 bits of IPv4
+// a client's network is a /24 of IPv4, or a /56 of IPv6: what a site is given (RFC 6177 section 2)
+const NETWORK4_OCTETS = 3;
+const NETWORK6_OCTETS = 7;
 
 /** Returns a number for the network of a client, never 0. Two networks seldom share a number. */
 export function networkOf({ octets, family }: ClientAddress): number {
-  const isV4 = family === 4;
-  const from = !isV4 && isMapped(octets, 0) ? MAPPED_OFFSET : 0;
-  let network = isV4 || from > 0 ? 4 : 6;
-  for (let i = from; i < from + (isV4 || from > 0 ? 3 : NETWORK_OCTETS); i++)
+  const four = ipv4At(octets, 0, family);
+  let network = four >= 0 ? 4 : 6;
+  const end = four >= 0 ? four + NETWORK4_OCTETS : NETWORK6_OCTETS;
+  for (let i = Math.max(four, 0); i < end; i++)
     network = (Math.imul(network, 0x0100_0193) ^ (octets[i] ?? 0)) | 0;
   return network === 0 ? 1 : network;
 }
@@ -54,12 +62,11 @@ export function parseClientAddress(text: string): ClientAddress | undefined {
   return { octets, family: octets.length === 4 ? 4 : 6 };
 }
 
-/** The client's network as text: the /24 of an IPv4 address, the /56 of an IPv6 address, as the rate limit counts them. */
+/** The client's network as text. */
 export function networkText(octets: Uint8Array, at: number, family: Family): string {
-  const isFour = family === 4 || isMapped(octets, at);
-  const from = isFour && family === 6 ? at + MAPPED_OFFSET : at;
-  const kept = isFour ? 3 : 7; // octets of the prefix
-  const network = Array.from({ length: isFour ? 4 : 16 }, (_, i) => (i < kept ? (octets[from + i] ?? 0) : 0));
+  const four = ipv4At(octets, at, family);
+  const [from, length, kept] = four >= 0 ? [four, 4, NETWORK4_OCTETS] : [at, 16, NETWORK6_OCTETS];
+  const network = Array.from({ length }, (_, i) => (i < kept ? (octets[from + i] ?? 0) : 0));
   return `${ipaddr.fromByteArray(network)}/${kept * 8}`;
 }
 
@@ -121,9 +128,8 @@ export class ClientAccess {
 
   /** For 4 or 16 octets at `at`; an IPv4-mapped address is compared as IPv4. */
   isAllowedOctets(octets: Uint8Array, at: number, family: Family): boolean {
-    if (family === 4) return this.#has4(uint32At(octets, at));
-    if (isMapped(octets, at)) return this.#has4(uint32At(octets, at + MAPPED_OFFSET));
-    return this.#has6(octets, at);
+    const four = ipv4At(octets, at, family);
+    return four >= 0 ? this.#has4(uint32At(octets, four)) : this.#has6(octets, at);
   }
 
   #has4(word: number): boolean {
@@ -238,11 +244,10 @@ export class RateLimit {
   }
 
   #placeOf(octets: Uint8Array, at: number, family: Family, nowMs: number): number {
-    const isFour = family === 4 || isMapped(octets, at);
-    const from = isFour && family === 6 ? at + MAPPED_OFFSET : at;
-    // /24 for IPv4; /56 for IPv6, which is what a site usually gets
-    const high = isFour ? (uint32At(octets, from) & 0xffffff00) >>> 0 : uint32At(octets, from);
-    const low = isFour ? 4 : ((uint32At(octets, from + 4) & 0xffffff00) | 6) >>> 0;
+    const four = ipv4At(octets, at, family);
+    // /24 for IPv4; /56 for IPv6
+    const high = four >= 0 ? (uint32At(octets, four) & 0xffffff00) >>> 0 : uint32At(octets, at);
+    const low = four >= 0 ? 4 : ((uint32At(octets, at + 4) & 0xffffff00) | 6) >>> 0;
     const first = (mix(high ^ this.#seed, low) & (SETS - 1)) * WAYS;
     let oldest = first;
     for (let place = first; place < first + WAYS; place++) {

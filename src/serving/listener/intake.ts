@@ -55,13 +55,14 @@ export class Intake {
   readonly limitLog: LimitLog;
   /** The turn of every query that is answered at once; a listener fills in client, time and reply space, then calls `receive`. */
   readonly turn = new Turn();
+  /** Queries that wait for their answer at this moment. */
+  pending = 0;
   readonly #cookies: ServerCookies;
   readonly #handler: QueryHandler;
   readonly #log: Log;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #pendingLimit: number;
   #rules: IntakeRules;
-  #pending = 0;
   readonly #freeTurns: Turn[] = [];
   #faultLoggedMs = Number.NEGATIVE_INFINITY;
   #unsentLoggedMs = Number.NEGATIVE_INFINITY;
@@ -81,11 +82,6 @@ export class Intake {
   /** Takes new rules from the next query on. */
   reconfigure(rules: IntakeRules): void {
     this.#rules = rules;
-  }
-
-  /** Queries that wait for their answer at this moment. */
-  get pending(): number {
-    return this.#pending;
   }
 
   isAllowed(client: Uint8Array, clientAt: number, family: Family): boolean {
@@ -117,7 +113,7 @@ export class Intake {
       return this.#replied(turn, this.#answerCookieQuery(turn));
     turn.read(message, start, end);
     let length = this.#answer(turn);
-    if (length === PENDING && this.#pending >= this.#pendingLimit) {
+    if (length === PENDING && this.pending >= this.#pendingLimit) {
       counters.add(COUNT.overloaded);
       this.#noteLimit(turn, 'waiting queries');
       length = writeFailure(turn, RCODE.SERVFAIL);
@@ -130,7 +126,7 @@ export class Intake {
    * this returns, until `hasMore` is not set; a message without octets says that there is no reply.
    */
   later(send: Reply['send']): void {
-    this.#pending += 1;
+    this.pending += 1;
     const turn = this.turn.keep(this.#freeTurns.pop());
     turn.query.network = networkOf({ octets: turn.client, family: turn.family });
     const reply = new LaterReply(turn, send, this.#ending);
@@ -143,7 +139,7 @@ export class Intake {
 
   readonly #ending: LaterEnding = {
     send: (turn, send, message, hasMore, hasCookie) => {
-      if (!hasMore) this.#pending -= 1;
+      if (!hasMore) this.pending -= 1;
       send(hasCookie ? this.#limitedLater(turn, message) : this.#repliedLater(turn, message), hasMore);
       if (!hasMore) this.#release(turn);
     },

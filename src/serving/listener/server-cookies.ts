@@ -8,7 +8,7 @@ import { CLIENT_COOKIE_OCTETS, SERVER_COOKIE_OCTETS } from '../../protocol/wire/
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Turn } from '../turn.ts';
-import { isMapped, MAPPED_OFFSET } from './clients.ts';
+import { ipv4At } from './clients.ts';
 
 export interface ServerCookiesOptions {
   readonly clock: Clock;
@@ -93,9 +93,8 @@ export class ServerCookies {
     const input = this.#input;
     for (let i = 0; i < CLIENT_COOKIE_OCTETS; i++) input[i] = octets[cookieAt + i] ?? 0;
     for (let i = 0; i < PREFIX_OCTETS; i++) input[CLIENT_COOKIE_OCTETS + i] = prefix[prefixAt + i] ?? 0;
-    const isFour = family === 4 || isMapped(client, clientAt);
-    const from = isFour && family === 6 ? clientAt + MAPPED_OFFSET : clientAt;
-    const length = isFour ? 4 : 16;
+    const four = ipv4At(client, clientAt, family);
+    const [from, length] = four >= 0 ? [four, 4] : [clientAt, 16];
     for (let i = 0; i < length; i++) input[HASHED_OCTETS + i] = client[from + i] ?? 0;
     return HASHED_OCTETS + length;
   }

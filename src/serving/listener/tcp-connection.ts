@@ -45,6 +45,10 @@ export const SCRATCH_OCTETS = OCTETS_PER_TURN + MAX_FRAME_OCTETS;
 
 export class TcpConnection {
   readonly client: ClientAddress;
+  /** When the client last sent something or read a reply. */
+  activeMs: number;
+  /** When the incomplete frame began; -1: there is none. */
+  incompleteSinceMs = -1;
   readonly #host: ConnectionHost;
   readonly #socket: Socket;
   readonly #port: number;
@@ -62,9 +66,6 @@ export class TcpConnection {
   #isEnding = false;
   #endReason: number = COUNT.tcpClosedByClient;
   #isClosed = false;
-  #activeMs: number;
-  /** When the incomplete frame began; -1: there is none. */
-  #frameSinceMs = -1;
 
   constructor(host: ConnectionHost, socket: Socket, client: ClientAddress, isAllowed: boolean) {
     this.#host = host;
@@ -72,7 +73,7 @@ export class TcpConnection {
     this.client = client;
     this.#port = socket.remotePort ?? 0;
     this.#isAllowed = isAllowed;
-    this.#activeMs = host.clock.monotonicMs();
+    this.activeMs = host.clock.monotonicMs();
     socket.on('data', (chunk) => {
       if (typeof chunk !== 'string') this.#received(chunk); // never a string, because no encoding is set
     });
@@ -83,16 +84,6 @@ export class TcpConnection {
       this.destroy(COUNT.tcpClosedByClient);
       this.#release();
     });
-  }
-
-  /** When the incomplete frame began; -1: there is none. */
-  get incompleteSinceMs(): number {
-    return this.#frameSinceMs;
-  }
-
-  /** When the client last sent something or read a reply. */
-  get activeMs(): number {
-    return this.#activeMs;
   }
 
   /** Whether the client waits for us: a query is in flight, and no reply is unread. */
@@ -120,11 +111,11 @@ export class TcpConnection {
 
   /** Ends the connection if it has been idle, or busy with one frame, for too long. */
   expire(nowMs: number, idleMs: number, frameMs: number): void {
-    if (this.#frameSinceMs >= 0 && nowMs - this.#frameSinceMs > frameMs) {
+    if (this.incompleteSinceMs >= 0 && nowMs - this.incompleteSinceMs > frameMs) {
       this.destroy(COUNT.tcpClosedSlowFrame);
       return;
     }
-    if (this.isWaiting || nowMs - this.#activeMs <= idleMs) return;
+    if (this.isWaiting || nowMs - this.activeMs <= idleMs) return;
     this.destroy(this.#socket.writableLength > 0 ? COUNT.tcpClosedSlowReader : COUNT.tcpClosedIdle);
   }
 
@@ -152,7 +143,7 @@ export class TcpConnection {
   }
 
   #received(chunk: Buffer): void {
-    this.#activeMs = this.#host.clock.monotonicMs();
+    this.activeMs = this.#host.clock.monotonicMs();
     if (this.#isEnding) return;
     this.#framer.push(chunk);
     this.#work();
@@ -168,8 +159,8 @@ export class TcpConnection {
       this.destroy(COUNT.tcpClosedBadFrame);
       return;
     }
-    if (!framer.isMidFrame) this.#frameSinceMs = -1;
-    else if (messages > 0 || this.#frameSinceMs < 0) this.#frameSinceMs = nowMs;
+    if (!framer.isMidFrame) this.incompleteSinceMs = -1;
+    else if (messages > 0 || this.incompleteSinceMs < 0) this.incompleteSinceMs = nowMs;
     this.#settleReading();
     if (!this.#isAllowed && messages > 0) this.finish(COUNT.tcpClosedByServer);
     else this.#leaveIfDone();
@@ -261,7 +252,7 @@ export class TcpConnection {
 
   readonly #written = (): void => {
     if (this.#isClosed) return;
-    this.#activeMs = this.#host.clock.monotonicMs();
+    this.activeMs = this.#host.clock.monotonicMs();
     if (this.#socket.writableLength === 0) this.#release();
     this.#leaveIfDone();
   };

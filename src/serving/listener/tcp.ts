@@ -14,7 +14,7 @@ import type { Intake } from './intake.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
-import type { Served } from './udp.ts';
+import type { Served, UdpSocket } from './udp.ts';
 
 export interface TcpListenerContext {
   readonly slots: TcpSlots;
@@ -29,11 +29,15 @@ export class TcpListener {
   readonly #server: Server;
   readonly #own = new Set<TcpConnection>();
   readonly #fd: number | undefined;
-  #address: ListenAddress;
+  address: ListenAddress;
   #closed: Promise<void> | undefined;
 
-  constructor(address: ListenAddress, context: TcpListenerContext, { fd, served }: TcpSocket = {}) {
-    this.#address = address;
+  constructor(
+    address: ListenAddress,
+    context: TcpListenerContext,
+    { fd, served }: Omit<UdpSocket, 'isShared'> = {},
+  ) {
+    this.address = address;
     this.#context = context;
     this.#fd = fd;
     // half open: a client that has closed its sending side still waits for replies
@@ -46,14 +50,10 @@ export class TcpListener {
     });
   }
 
-  get address(): ListenAddress {
-    return this.#address;
-  }
-
   /** Resolves when connections are accepted; rejects with the system's error when the address cannot be bound. */
   async start(): Promise<void> {
     const server = this.#server;
-    const { address, port } = this.#address;
+    const { address, port } = this.address;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       const bound = { host: address, port, ipv6Only: isSix(address) };
@@ -64,7 +64,7 @@ export class TcpListener {
       });
     });
     const bound = server.address();
-    if (bound !== null && typeof bound === 'object') this.#address = { address, port: bound.port };
+    if (bound !== null && typeof bound === 'object') this.address = { address, port: bound.port };
     server.on('error', (error) => {
       // out of descriptors, most likely; existing connections go on
       this.#context.slots.intake.counters.add(COUNT.tcpAcceptErrors);
@@ -94,13 +94,6 @@ export class TcpListener {
 function isTo(served: Served, { localAddress = '' }: Socket): boolean {
   const octets = parseClientAddress(localAddress)?.octets;
   return octets !== undefined && served.has(octets);
-}
-
-/** How the socket of a listener comes to be. */
-export interface TcpSocket {
-  /** The descriptor of a bound socket that the service manager handed over. */
-  readonly fd?: number;
-  readonly served?: Served;
 }
 
 export interface TcpLimits {

@@ -79,7 +79,7 @@ export class BatchedUdpListener implements UdpListener {
   /** Offset of the client's address in its `sockaddr`. */
   readonly #addressAt: number;
   readonly #drain: Drain;
-  #address: ListenAddress;
+  address: ListenAddress;
   #open: Open | undefined;
   /** Replies in the slots that are not sent yet. */
   #laid = 0;
@@ -102,7 +102,7 @@ export class BatchedUdpListener implements UdpListener {
     batches: SharedBatches,
     how: UdpSocket = {},
   ) {
-    this.#address = address;
+    this.address = address;
     this.#context = context;
     this.#batches = batches;
     this.#libc = batches.libc;
@@ -113,19 +113,15 @@ export class BatchedUdpListener implements UdpListener {
     this.#drain = new Drain(context.timers);
   }
 
-  get address(): ListenAddress {
-    return this.#address;
-  }
-
   async start(): Promise<void> {
-    const { address } = this.#address;
+    const { address } = this.address;
     try {
       // buffers first: once the socket is open, clients wait
       const buffers = this.#batches.of(this.#family, this.#hasInfo);
       const { fd, port } = this.#openSocket();
-      this.#address = { address, port };
+      this.address = { address, port };
       this.#open = { fd, buffers, watch: this.#watch(fd) };
-      const text = socketText(this.#address);
+      const text = socketText(this.address);
       this.#addressText = new Uint8Array(Buffer.from(text));
       this.#answerLeft(this.#context.taken?.takeLeft(text) ?? []);
     } catch (error) {
@@ -135,7 +131,7 @@ export class BatchedUdpListener implements UdpListener {
   }
 
   #openSocket(): { readonly fd: number; readonly port: number } {
-    const { address, port } = this.#address;
+    const { address, port } = this.address;
     const options = { bufferOctets: SOCKET_BUFFER_OCTETS, packetInfo: this.#hasInfo };
     const { fd } = this.#how;
     if (fd === undefined) {
@@ -388,7 +384,7 @@ export class BatchedUdpListener implements UdpListener {
 
   #receiveFailed(reason: number): void {
     this.#context.intake.counters.add(COUNT.receiveErrors);
-    const fields = { reason: getSystemErrorName(reason), address: this.#address.address };
+    const fields = { reason: getSystemErrorName(reason), address: this.address.address };
     LISTENER_MESSAGES.receiveFailed(this.#context.log, fields);
   }
 }

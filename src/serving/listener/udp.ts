@@ -166,7 +166,7 @@ export class PlainUdpListener implements UdpListener {
   readonly #context: UdpListenerContext;
   readonly #socket: Socket;
   readonly #how: UdpSocket;
-  #address: ListenAddress;
+  address: ListenAddress;
   /** Replies are written one after the other and never over each other, because dgram may send a reply later. */
   #slab = Buffer.alloc(SLAB_OCTETS);
   #slabUsed = 0;
@@ -174,7 +174,7 @@ export class PlainUdpListener implements UdpListener {
   #closed: Promise<void> | undefined;
 
   constructor(address: ListenAddress, context: UdpListenerContext, how: UdpSocket = {}) {
-    this.#address = address;
+    this.address = address;
     this.#context = context;
     this.#how = how;
     this.#drain = new Drain(context.timers);
@@ -188,13 +188,9 @@ export class PlainUdpListener implements UdpListener {
     });
   }
 
-  get address(): ListenAddress {
-    return this.#address;
-  }
-
   async start(): Promise<void> {
     const socket = this.#socket;
-    const { address, port } = this.#address;
+    const { address, port } = this.address;
     try {
       await new Promise<void>((resolve, reject) => {
         socket.once('error', reject);
@@ -209,7 +205,7 @@ export class PlainUdpListener implements UdpListener {
       socket.close();
       throw error;
     }
-    this.#address = { address, port: socket.address().port };
+    this.address = { address, port: socket.address().port };
     this.#enlargeBuffers();
     socket.on('error', (error) => this.#receiveFailed(error));
     socket.on('message', (message, sender) => this.#receive(message, sender));
@@ -272,7 +268,7 @@ export class PlainUdpListener implements UdpListener {
 
   #receiveFailed(error: Error): void {
     this.#context.intake.counters.add(COUNT.receiveErrors);
-    LISTENER_MESSAGES.receiveFailed(this.#context.log, { err: error, address: this.#address.address });
+    LISTENER_MESSAGES.receiveFailed(this.#context.log, { err: error, address: this.address.address });
   }
 
   /** Linux silently grants what `net.core.rmem_max` allows; other systems may refuse. */

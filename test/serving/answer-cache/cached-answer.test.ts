@@ -6,7 +6,6 @@ import {
   type CachedAnswer,
   cacheability,
   type FreshnessSettings,
-  failureParts,
   freshness,
   hasSameQuestion,
   isAnswerTo,
@@ -14,6 +13,7 @@ import {
   newAnswer,
   staleExtendedError,
 } from '../../../src/serving/answer-cache/cached-answer.ts';
+import { failureParts } from '../../../src/serving/answer-cache/segments.ts';
 import { type MessageText, message, opt, rawRecord, soaData } from '../../helpers/zone-text.ts';
 import { type Aspects, asked, indexed } from './asked.ts';
 
