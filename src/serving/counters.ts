@@ -177,10 +177,9 @@ export function queriesStatus(
 ): QueriesStatus {
   const of = (metric: CountMeaning['metric']): Counts =>
     Object.fromEntries(
-      Object.entries(COUNT_MEANINGS)
-        .filter(([, meaning]) => meaning.metric === metric)
-        // the assertion: entries() forgets that the keys are those of COUNT
-        .map(([name, { label }]) => [label, listeners.get(name as CountName)]),
+      Object.values<CountMeaning>(COUNT_MEANINGS).flatMap((meaning, place) =>
+        meaning.metric === metric ? [[meaning.label, listeners.values[place] ?? 0]] : [],
+      ),
     );
   const { origins, rcodes } = resolver.read();
   const unsent = listeners.unsent(nowMs);

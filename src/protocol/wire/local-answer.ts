@@ -10,35 +10,41 @@ import type { LocalAnswer } from './reply.ts';
 import { indexResponse } from './response.ts';
 
 interface LocalAnswerParts {
-  readonly rcode: number;
+  /** NOERROR, unless given. */
+  readonly rcode?: number;
   /** The QNAME of the answer; for an answer to names under an apex, this apex. */
   readonly name: string;
   readonly answers: readonly ResourceRecord[];
-  readonly authorities: readonly ResourceRecord[];
+  readonly authorities?: readonly ResourceRecord[];
   /** The number of first answers that rotate; they all have the same owner, type and size. */
   readonly rotated?: number;
   readonly isOpen?: boolean;
 }
 
 /** Composes the sections. Throws when dns2 dropped a record: an author's mistake, found when the table is built. */
-export function composeLocalAnswer(parts: LocalAnswerParts): LocalAnswer {
-  const message = composeWithDns2(parts);
+export function composeLocalAnswer({
+  rcode = RCODE.NOERROR,
+  name,
+  answers,
+  authorities = [],
+  rotated = 0,
+  isOpen = false,
+}: LocalAnswerParts): LocalAnswer {
+  const message = composeWithDns2({ rcode, name, answers, authorities });
   const index = indexResponse(message);
-  if (index.kind === 'fault' || index.ttlOffsets.length !== parts.answers.length + parts.authorities.length) {
-    throw new Error(`cannot compose the answer for "${parts.name}"`);
+  if (index.kind === 'fault' || index.ttlOffsets.length !== answers.length + authorities.length) {
+    throw new Error(`cannot compose the answer for "${name}"`);
   }
   const octets = message.subarray(index.questionEnd);
-  const rotated = parts.rotated ?? 0;
   return {
-    rcode: parts.rcode,
-    answerCount: parts.answers.length,
-    authorityCount: parts.authorities.length,
+    rcode,
+    answerCount: answers.length,
+    authorityCount: authorities.length,
     octets,
     composedNameOctets: index.questionEnd - HEADER_OCTETS - 4,
     pointerOffsets: pointerOffsets(message, index.questionEnd),
-    rotation:
-      rotated > 1 ? { recordOctets: octets.length / parts.answers.length, records: rotated } : undefined,
-    isOpen: parts.isOpen ?? false,
+    rotation: rotated > 1 ? { recordOctets: octets.length / answers.length, records: rotated } : undefined,
+    isOpen,
   };
 }
 

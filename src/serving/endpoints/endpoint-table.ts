@@ -12,7 +12,7 @@ import { type ApexAnswers, apexAnswers, composeLocalAnswer } from '../../protoco
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { RCODE, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
+import { type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import { type EndpointRecord, isEndpointAddress } from '../../records/endpoint-record.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
@@ -161,7 +161,7 @@ export class EndpointTable {
     owners.set(name, record);
     const text = `${name} ${servedText(record)}`;
     const known = before === undefined ? undefined : before.#zonesByText.get(text);
-    const zone = known ?? zoneOf(record, name, composeEndpointAnswers(record, name));
+    const zone = known ?? zoneOf(record, name);
     this.#zonesByText.set(text, zone);
     this.#zones.set(name, zone);
     const statusName = `${STATUS_LABEL}.${name}`;
@@ -231,8 +231,12 @@ function isSame(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((text, at) => text === other[at]);
 }
 
-function zoneOf(record: EndpointRecord, endpoint: string, answers: EndpointAnswers): Zone {
-  const a: EndpointFinding = { kind: 'answer', answer: answers.a, record };
+function zoneOf(record: EndpointRecord, endpoint: string): Zone {
+  const { ttlSeconds } = record;
+  // seconds since 1970 of the last change: grows with every change as long as the clock does
+  const serial = Math.floor((record.changedAtMs ?? 0) / 1000) >>> 0;
+  const answers = apexAnswers(endpoint, ttlSeconds, serial);
+  const a: EndpointFinding = { kind: 'answer', answer: addressAnswer(record, endpoint), record };
   return {
     nameOctets: nameToWire(endpoint).length,
     record,
@@ -246,7 +250,7 @@ function zoneOf(record: EndpointRecord, endpoint: string, answers: EndpointAnswe
 }
 
 function apexFindings(
-  { soa, ns, hinfo, noData }: EndpointAnswers | ReverseAnswers,
+  { soa, ns, hinfo, noData }: ApexAnswers,
   more: readonly (readonly [type: number, finding: EndpointFinding])[],
 ): ApexFindings {
   const own = [
@@ -260,7 +264,10 @@ function apexFindings(
   };
 }
 
-/** Composes its answers at the first query: a table is built with each change, and reverse names are seldom asked for. */
+/**
+ * A reverse name of ours is the apex of a zone without other names. Composes its answers at the first query: a table is built
+ * with each change, and reverse names are seldom asked for.
+ */
 class ReverseName {
   readonly #name: string;
   readonly #targets: readonly string[];
@@ -275,9 +282,15 @@ class ReverseName {
 
   get found(): Reverse {
     if (this.#found !== undefined) return this.#found;
-    const answers = composeReverseAnswers(this.#name, this.#targets, this.#ttlSeconds);
+    const name = this.#name;
+    const ttlSeconds = this.#ttlSeconds;
+    const answers = apexAnswers(name, ttlSeconds);
+    const pointers = this.#targets.map(
+      (target) => ({ owner: name, ttlSeconds, type: 'PTR', target }) as const,
+    );
+    const ptr = composeLocalAnswer({ name, answers: pointers });
     this.#found = {
-      apex: apexFindings(answers, [[TYPE.PTR, { kind: 'answer', answer: answers.ptr }]]),
+      apex: apexFindings(answers, [[TYPE.PTR, { kind: 'answer', answer: ptr }]]),
       above: { kind: 'above', answer: answers.noData },
     };
     return this.#found;
@@ -308,62 +321,26 @@ export class ServingTable {
   }
 }
 
-// Composes the answers of one endpoint name and of one reverse name.
-
 /** The label under an endpoint's name where TXT tells how fresh the answer is. */
 const STATUS_LABEL = '_status';
 /** The text at `_status` changes every second; a resolver in between may keep it for this long. */
 const STATUS_TTL_SECONDS = 5;
 
-/** The answers of a zone's apex, and the addresses. AAAA and the like are NODATA: musl takes NXDOMAIN as "no such name". */
-interface EndpointAnswers extends ApexAnswers {
-  readonly a: LocalAnswer;
-}
-
-/** A reverse name of ours is the apex of a zone without other names. */
-interface ReverseAnswers extends ApexAnswers {
-  readonly ptr: LocalAnswer;
-}
-
-function composeEndpointAnswers(record: EndpointRecord, endpoint: string): EndpointAnswers {
-  const { ttlSeconds } = record;
-  // seconds since 1970 of the last change: grows with every change as long as the clock does
-  const serial = Math.floor((record.changedAtMs ?? 0) / 1000) >>> 0;
-  const first = record.addresses.filter(({ isLast }) => isLast !== true);
-  const last = record.addresses.filter(({ isLast }) => isLast === true);
-  return {
-    ...apexAnswers(endpoint, ttlSeconds, serial),
-    a: composeLocalAnswer({
-      rcode: RCODE.NOERROR,
-      name: endpoint,
-      answers: [...first, ...last].map(({ address }) => ({
-        owner: endpoint,
-        ttlSeconds,
-        type: 'A',
-        address,
-      })),
-      authorities: [],
-      // Go dials in this order and divides its time among the addresses: a dead address in front costs seconds
-      rotated: first.length === 0 ? last.length : first.length,
-    }),
-  };
-}
-
-function composeReverseAnswers(name: string, targets: readonly string[], ttlSeconds: number): ReverseAnswers {
-  return {
-    ...apexAnswers(name, ttlSeconds),
-    ptr: composeLocalAnswer({
-      rcode: RCODE.NOERROR,
-      name,
-      answers: targets.map((target) => ({ owner: name, ttlSeconds, type: 'PTR', target })),
-      authorities: [],
-    }),
-  };
+/** The addresses. AAAA and the like are NODATA: musl takes NXDOMAIN as "no such name". */
+function addressAnswer({ addresses, ttlSeconds }: EndpointRecord, endpoint: string): LocalAnswer {
+  const first = addresses.filter(({ isLast }) => isLast !== true);
+  const last = addresses.filter(({ isLast }) => isLast === true);
+  return composeLocalAnswer({
+    name: endpoint,
+    answers: [...first, ...last].map(({ address }) => ({ owner: endpoint, ttlSeconds, type: 'A', address })),
+    // Go dials in this order and divides its time among the addresses: a dead address in front costs seconds
+    rotated: first.length === 0 ? last.length : first.length,
+  });
 }
 
 /** The TXT at `_status.<endpoint>`; each of `strings` is at most 255 octets. */
 export function composeStatusAnswer(endpoint: string, strings: readonly string[]): LocalAnswer {
   const owner = `${STATUS_LABEL}.${endpoint}`;
   const answer: ResourceRecord = { owner, ttlSeconds: STATUS_TTL_SECONDS, type: 'TXT', strings };
-  return composeLocalAnswer({ rcode: RCODE.NOERROR, name: owner, answers: [answer], authorities: [] });
+  return composeLocalAnswer({ name: owner, answers: [answer] });
 }

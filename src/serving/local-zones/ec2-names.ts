@@ -55,7 +55,7 @@ function forwardRule(apex: string, networks: readonly Ipv4Network[]): Disconnect
     if (query.labelCount === apexLabels) return noData;
     if (query.labelCount > apexLabels + 1) return noName;
     const number = addressOfLabel(query.octets, query.nameStart);
-    if (number === NONE || !networks.some((network) => holdsAddress(network, number))) return noName;
+    if (number === NONE || !networks.some((network) => holdsBlock(network, number, 32))) return noName;
     // RFC 8482 section 4.1: a part of the records answers ANY, and here it is all of them
     return query.qtype === TYPE.A || query.qtype === TYPE.ANY ? address : noData;
   };
@@ -90,11 +90,8 @@ function reverseNetwork({ region, cidr }: VpcNetwork): { apex: string; network: 
     .join()
     .split('.', Math.floor(network.prefix / 8));
   const apex = [...octets.reverse(), REVERSE_APEX].join('.');
-  const pointer = {
-    kind: 'computed',
-    standing: 'after-stale',
-    write: pointerWriter(ec2Suffix(region)),
-  } as const;
+  const write = pointerWriter(ec2Suffix(region));
+  const pointer = { kind: 'computed', standing: 'after-stale', write } as const;
   return { apex, network: { ...network, pointer, ...negatives(apex) } };
 }
 
@@ -253,10 +250,6 @@ function ipv4Network(cidr: string): Ipv4Network {
 /** Whether all addresses of the block that starts at `base` and is `prefix` bits long are in the network. */
 function holdsBlock(network: Ipv4Network, base: number, prefix: number): boolean {
   return prefix >= network.prefix && networkOf(base, network.prefix) === network.base;
-}
-
-function holdsAddress(network: Ipv4Network, address: number): boolean {
-  return holdsBlock(network, address, 32);
 }
 
 function networkOf(address: number, prefix: number): number {

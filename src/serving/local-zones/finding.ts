@@ -10,7 +10,6 @@
 import { FLAG, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { type LocalAnswer, writeEmptyReply, writeLocalReply } from '../../protocol/wire/reply.ts';
-import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import type { Turn } from '../turn.ts';
 
 export type LocalFinding<Route> =
@@ -26,19 +25,6 @@ export interface FindingsByType<Route> {
   readonly byType: ReadonlyMap<number, LocalFinding<Route>>;
   readonly otherTypes: LocalFinding<Route>;
 }
-
-/** The operator's rule denies the name (RFC 8914 section 4.16: blocked by the operator). */
-export const SERVFAIL_BY_RULE = {
-  kind: 'rcode',
-  rcode: RCODE.SERVFAIL,
-  extendedError: EXTENDED_ERROR.BLOCKED,
-} as const;
-
-export const REFUSED_BY_RULE = {
-  kind: 'rcode',
-  rcode: RCODE.REFUSED,
-  extendedError: EXTENDED_ERROR.BLOCKED,
-} as const;
 
 /** Findings for names of our own: `types` as given, `otherTypes` for all other types. */
 export function ownFindings(

@@ -13,18 +13,11 @@ import { apexAnswers } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { TYPE } from '../../protocol/words/codes.ts';
+import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { labelCountOf } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
-import {
-  anyType,
-  type FindingsByType,
-  type LocalFinding,
-  ownFindings,
-  REFUSED_BY_RULE,
-  SERVFAIL_BY_RULE,
-} from './finding.ts';
+import { anyType, type FindingsByType, type LocalFinding, ownFindings } from './finding.ts';
 import {
   closestRule,
   type SpecialZone,
@@ -204,12 +197,8 @@ function siteRoute<Route>(
 }
 
 function answerFindings(name: string, answer: 'nxdomain' | 'servfail' | 'refused'): FindingsByType<never> {
-  switch (answer) {
-    case 'nxdomain':
-      return ownFindings(apexAnswers(name).noName);
-    case 'servfail':
-      return anyType(SERVFAIL_BY_RULE);
-    case 'refused':
-      return anyType(REFUSED_BY_RULE);
-  }
+  if (answer === 'nxdomain') return ownFindings(apexAnswers(name).noName);
+  const rcode = answer === 'servfail' ? RCODE.SERVFAIL : RCODE.REFUSED;
+  // RFC 8914 section 4.16: blocked by the operator
+  return anyType({ kind: 'rcode', rcode, extendedError: EXTENDED_ERROR.BLOCKED });
 }

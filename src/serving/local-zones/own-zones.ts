@@ -135,19 +135,16 @@ function findingsOf(name: string, zone: Zone): FindingsByType<never> {
   const chain = aliasChain(name, zone);
   const target = sets.get(chain.end);
   for (const records of target?.values() ?? []) {
-    types.push([typeOf(records), composed(name, RCODE.NOERROR, [...chain.records, ...records], [])]);
+    const answers = [...chain.records, ...records];
+    types.push([typeOf(records), composeLocalAnswer({ name, answers })]);
   }
   return ownFindings(aliasWithoutData(name, chain, zone), types);
 }
 
-function recordSetAnswer(name: string, records: readonly ResourceRecord[]): [number, LocalAnswer] {
-  const type = typeOf(records);
-  const isAddress = type === TYPE.A || type === TYPE.AAAA;
-  const rotated = isAddress ? records.length : 0;
-  return [
-    type,
-    composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers: records, authorities: [], rotated }),
-  ];
+function recordSetAnswer(name: string, answers: readonly ResourceRecord[]): [number, LocalAnswer] {
+  const type = typeOf(answers);
+  const rotated = type === TYPE.A || type === TYPE.AAAA ? answers.length : 0;
+  return [type, composeLocalAnswer({ name, answers, rotated })];
 }
 
 function typeOf(records: readonly ResourceRecord[]): number {
@@ -181,25 +178,14 @@ function aliasChain(name: string, zone: Zone): AliasChain {
 /** The answer for a type that the end of the chain does not have. */
 function aliasWithoutData(name: string, chain: AliasChain, zone: Zone): LocalAnswer {
   const { apex, sets, isOurs, soa } = zone;
+  const answers = chain.records;
   const isAlias = sets.get(chain.end)?.has('CNAME') ?? false;
   // the resolver asks for names outside the zone (RFC 1034 section 4.3.2 step 3a)
   const isElsewhere = !isAtOrUnder(chain.end, apex) || !isOurs(chain.end);
-  if (isElsewhere || isAlias) {
-    const answers = chain.records;
-    return composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers, authorities: [], isOpen: true });
-  }
+  if (isElsewhere || isAlias) return composeLocalAnswer({ name, answers, isOpen: true });
   // RFC 6604 section 3: the RCODE is that of the last name
   const rcode = sets.has(chain.end) ? RCODE.NOERROR : RCODE.NXDOMAIN;
-  return composed(name, rcode, chain.records, [soa]);
-}
-
-function composed(
-  name: string,
-  rcode: number,
-  answers: readonly ResourceRecord[],
-  authorities: readonly ResourceRecord[],
-): LocalAnswer {
-  return composeLocalAnswer({ rcode, name, answers, authorities });
+  return composeLocalAnswer({ rcode, name, answers, authorities: [soa] });
 }
 
 export interface SpecialZone {
@@ -247,7 +233,7 @@ export function specialZone({ name, rule }: SpecialName): SpecialZone {
 
 function recordAnswer(name: string, data: RecordData): LocalAnswer {
   const record = { owner: name, ttlSeconds: LOCAL_TTL_SECONDS, ...data };
-  return composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers: [record], authorities: [] });
+  return composeLocalAnswer({ name, answers: [record] });
 }
 
 // Holds the operator's own zones as data, validates them, and reports all their faults in one error.

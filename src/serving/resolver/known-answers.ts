@@ -11,8 +11,13 @@ import {
   writeHeaderOnlyReply,
   writeLocalReply,
 } from '../../protocol/wire/reply.ts';
-import { JUST_NOW, type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
-import { OPEN_ALIAS, type ResponseIndex } from '../../protocol/wire/response-records.ts';
+import {
+  JUST_NOW,
+  type PatchOptions,
+  type TtlPatch,
+  writePatchedReply,
+} from '../../protocol/wire/response-patch.ts';
+import { OPEN_ALIAS } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import {
   ageSeconds,
@@ -32,7 +37,8 @@ const MAX_KNOWN_LABELS = 16;
 export class OwnAnswers {
   readonly #deps: ResolverDeps;
   readonly #status: StatusAnswers;
-  readonly #rotation = new Rotation();
+  /** From 0 up to 1: the place in the order of the addresses at which the next answer begins. */
+  #phase = 0;
   /** The name at hand without its last labels. */
   readonly #prefix = new Query();
 
@@ -114,9 +120,11 @@ export class OwnAnswers {
     return writeLocalReply(turn.query, answer, first, turn.limit, turn.space, turn.spaceStart);
   }
 
-  /** The record that comes first in the next reply with this answer. */
+  /** The record that comes first in the next reply with this answer: each comes first equally often, to every client. */
   #firstOf({ rotation }: LocalAnswer): number {
-    return rotation === undefined ? 0 : this.#rotation.next(rotation.records);
+    if (rotation === undefined) return 0;
+    this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
+    return Math.floor(this.#phase * rotation.records);
   }
 
   /** Our answer to a question for DS that the parent zone's servers should answer, for when they cannot. */
@@ -218,18 +226,6 @@ function parsePrefix(query: Query, labels: number, prefix: Query): void {
  */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
-/** The order of an answer with several addresses: each comes first equally often, to every client. */
-class Rotation {
-  /** From 0 up to 1. */
-  #phase = 0;
-
-  /** From 0 to less than `records`. */
-  next(records: number): number {
-    this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
-    return Math.floor(this.#phase * records);
-  }
-}
-
 // Stored answers of upstreams.
 
 export class KeptAnswers {
@@ -295,7 +291,7 @@ export class KeptAnswers {
 
   #write(
     turn: Turn,
-    { octets, index }: { readonly octets: Uint8Array; readonly index: ResponseIndex },
+    { octets, index }: GivenOctets['answer'],
     ttl: TtlPatch,
     extendedError: number | undefined,
   ): number {
@@ -359,9 +355,4 @@ export function writeNoData({ query, space, spaceStart }: Turn): number {
   return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, space, spaceStart);
 }
 
-interface Patch {
-  ttl: TtlPatch;
-  extendedError: number | undefined;
-  trustAuthenticatedData: boolean;
-  limit: number;
-}
+type Patch = { -readonly [Key in keyof PatchOptions]: PatchOptions[Key] };

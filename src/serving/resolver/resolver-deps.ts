@@ -7,7 +7,7 @@ import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { CLASS, RCODE, TYPE } from '../../protocol/words/codes.ts';
+import { CLASS, TYPE } from '../../protocol/words/codes.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
@@ -120,12 +120,8 @@ export class Identity {
 }
 
 function textAnswer(name: string, text: string): LocalAnswer {
-  const answer = composeLocalAnswer({
-    rcode: RCODE.NOERROR,
-    name,
-    answers: [{ owner: name, ttlSeconds: 0, type: 'TXT', strings: [text] }],
-    authorities: [],
-  });
+  const record = { owner: name, ttlSeconds: 0, type: 'TXT', strings: [text] } as const;
+  const answer = composeLocalAnswer({ name, answers: [record] });
   const octets = new Uint8Array(answer.octets);
   octets[5] = CLASS.CH; // after the owner's pointer and TYPE; the answer was composed in class IN
   return { ...answer, octets };
