@@ -75,7 +75,7 @@ function pointerOffsets(message: Uint8Array, from: number): number[] {
 }
 
 /** Composes with the question `name` A IN, so that names compress against it. Throws on what dns2 cannot write. */
-function composeWithDns2(parts: LocalAnswerParts): Uint8Array {
+function composeWithDns2(parts: Required<Omit<LocalAnswerParts, 'rotated' | 'isOpen'>>): Uint8Array {
   const packet = new Packet();
   packet.header.qr = 1;
   packet.header.rcode = parts.rcode;

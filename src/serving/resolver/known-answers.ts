@@ -226,8 +226,7 @@ function parsePrefix(query: Query, labels: number, prefix: Query): void {
  */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
-// Stored answers of upstreams.
-
+/** Stored answers of upstreams. */
 export class KeptAnswers {
   readonly #deps: ResolverDeps;
   readonly #own: OwnAnswers;
@@ -235,7 +234,7 @@ export class KeptAnswers {
   /** Filled in for each reply, so that a cache hit makes no object. */
   readonly #age = { ageSeconds: 0 };
   readonly #patch: Patch = {
-    ttl: this.#age,
+    ttl: JUST_NOW,
     extendedError: undefined,
     trustAuthenticatedData: false,
     limit: 0,
@@ -274,7 +273,7 @@ export class KeptAnswers {
       return this.#withoutAsking(kept, turn);
     if (state === 'prefetch') this.#fetched.prefetch(query, kept, turn.route, nowMs);
     this.#age.ageSeconds = ageSeconds(kept, nowMs);
-    return this.#write(turn, kept, this.#age, undefined);
+    return this.#write(turn, kept, this.#age);
   }
 
   /** Gives the expired answer that `fresh` left on the turn. */
@@ -289,12 +288,8 @@ export class KeptAnswers {
     return this.#write(turn, answer, ttl, extendedError);
   }
 
-  #write(
-    turn: Turn,
-    { octets, index }: GivenOctets['answer'],
-    ttl: TtlPatch,
-    extendedError: number | undefined,
-  ): number {
+  #write(turn: Turn, answer: GivenOctets['answer'], ttl: TtlPatch, extendedError?: number): number {
+    const { octets, index } = answer;
     turn.aliases = index.aliases;
     turn.extendedError = extendedError;
     const patch = this.#patch;
@@ -342,8 +337,8 @@ export class KeptAnswers {
   #failed(turn: Turn, failure: CachedAnswer, isCut: boolean): number {
     const { query } = turn;
     // a remembered failure must not hide an answer that needs no upstream
-    if (isCut && this.#deps.rules.disconnected.find(query).kind !== 'stale') return PASS;
-    if (isCut && this.#own.isSearchLeak(query, turn.route)) return PASS;
+    const hasRule = isCut && this.#deps.rules.disconnected.find(query).kind !== 'stale';
+    if (hasRule || (isCut && this.#own.isSearchLeak(query, turn.route))) return PASS;
     this.#own.noteFailed(query);
     const extendedError = isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     return this.#write(turn, failure, JUST_NOW, extendedError);
