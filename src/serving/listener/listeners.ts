@@ -16,7 +16,6 @@
 import {
   isIpv6LinkLocal,
   isLoopbackText,
-  isSameFamily,
   isSix,
   isWildcard,
   socketText,
@@ -30,7 +29,7 @@ import {
   ListenerError,
 } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
-import { differences, planSockets, type SocketPlan } from './socket-plan.ts';
+import { differences, mayBeOneSocket, type PlanFacts, planSockets, type SocketPlan } from './socket-plan.ts';
 import type { UdpListener } from './udp.ts';
 
 export interface ListenersContext extends BindContext, HostAddressesContext {
@@ -82,13 +81,10 @@ export class Listeners {
   get addresses(): ListeningOn[] {
     const found = new Map<string, ListeningOn>();
     for (const { endpoint } of this.#bound.values()) {
-      const { served, address, udpKind: udp } = endpoint;
-      for (const one of served.only ?? [address])
-        found.set(socketText({ ...one, port: address.port }), {
-          address: one.address,
-          port: address.port,
-          udp,
-        });
+      const { served, udpKind: udp } = endpoint;
+      const { port } = endpoint.address;
+      for (const { address } of served.only ?? [endpoint.address])
+        found.set(socketText({ address, port }), { address, port, udp });
     }
     return [...found.values()];
   }
@@ -117,7 +113,7 @@ export class Listeners {
     return this.#inTurn(async () => {
       const before = new Set(this.#bound.keys());
       const asked = addresses.map((one) => this.#withPort(one));
-      const plan = planSockets(asked, { ...this.#context, open: this.#open });
+      const plan = planSockets(asked, this.#facts);
       try {
         const keep = await this.#bindAll(plan);
         this.#plan = plan;
@@ -131,8 +127,7 @@ export class Listeners {
         this.#release(without(this.#bound.keys(), before), 0);
         throw error;
       }
-      const facts = { ...this.#context, open: this.#open };
-      for (const [difference, addresses] of differences(asked, facts, plan.limits))
+      for (const [difference, addresses] of differences(asked, this.#facts, plan.limits))
         LISTENER_MESSAGES[difference](this.#context.log, { addresses });
       this.#followLater();
     });
@@ -198,11 +193,8 @@ export class Listeners {
     this.#bound.set(key, { endpoint, absentSinceMs: undefined });
     this.#skipped.delete(key);
     const { udpKind: udp, isHanded } = endpoint;
-    LISTENER_MESSAGES.listening(this.#context.log, {
-      address: key,
-      udp,
-      ...(isHanded ? { handed: true } : {}),
-    });
+    const handed = isHanded ? { handed: true } : {};
+    LISTENER_MESSAGES.listening(this.#context.log, { address: key, udp, ...handed });
     return key;
   }
 
@@ -215,7 +207,9 @@ export class Listeners {
       try {
         const key = await this.#bind({ address, port });
         keys.push(key);
-        if (port === 0) this.#freePorts.set(socketText(wanted), this.#portOf(key));
+        const bound = this.#bound.get(key);
+        if (port === 0 && bound !== undefined)
+          this.#freePorts.set(socketText(wanted), bound.endpoint.address.port);
       } catch (error) {
         if (!(error instanceof ListenerError)) throw error;
         errors.push(error);
@@ -226,8 +220,7 @@ export class Listeners {
 
   async #bindNewWildcard(wildcard: ListenAddress, limits: SocketPlan['limits']): Promise<string[]> {
     const text = socketText(wildcard);
-    const isOneSocket = this.#isOneSocket(wildcard);
-    if (isOneSocket) {
+    if (mayBeOneSocket(wildcard, this.#facts)) {
       const { keys, errors } = await this.#bindEach(wildcard, [wildcard.address]);
       const [error] = errors;
       if (error === undefined && this.#isEnough(wildcard, limits)) return keys;
@@ -247,20 +240,11 @@ export class Listeners {
     return keys;
   }
 
-  /** The addresses of the open sockets. */
-  get #open(): ListenAddress[] {
-    return [...this.#bound.values()].map(({ endpoint }) => endpoint.address);
-  }
-
-  /** Whether to try one socket for the wildcard: not beside sockets of single addresses on its port. */
-  #isOneSocket(wildcard: ListenAddress): boolean {
-    const { handed, hasPacketInfo } = this.#context;
-    if (handed?.has('udp', wildcard) === true) return true;
-    const isBeside = (other: ListenAddress): boolean =>
-      !isWildcard(other.address) && other.port === wildcard.port && isSameFamily(other, wildcard);
-    return (
-      hasPacketInfo === true && !this.#open.some(isBeside) && !(handed?.addresses(isBeside) ?? []).length
-    );
+  /** What decides between one socket and several: with the addresses of the sockets that are open now. */
+  get #facts(): PlanFacts {
+    const { handed, hasPacketInfo = false } = this.#context;
+    const open = [...this.#bound.values()].map(({ endpoint }) => endpoint.address);
+    return { ...(handed === undefined ? {} : { handed }), hasPacketInfo, open };
   }
 
   /** Logs an address that is not listened on, once until the reason changes. */
@@ -280,7 +264,8 @@ export class Listeners {
     if (!isWildcard(wanted.address)) return [wanted.address];
     const isBoundItself = this.#bound.has(this.#keyOf(wanted));
     if (isBoundItself && this.#isEnough(wanted, this.#plan.limits)) return [wanted.address];
-    const each = this.#hostAddresses(wanted);
+    const interfaces = this.#host.list();
+    const each = interfaces && expandWildcard(wanted.address, interfaces);
     return isBoundItself && each !== undefined ? [wanted.address, ...each] : each;
   }
 
@@ -292,11 +277,6 @@ export class Listeners {
     );
   }
 
-  #hostAddresses(wildcard: ListenAddress): string[] | undefined {
-    const interfaces = this.#host.list();
-    return interfaces && expandWildcard(wildcard.address, interfaces);
-  }
-
   #keyOf(wanted: ListenAddress): string {
     return socketText(this.#withPort(wanted));
   }
@@ -304,10 +284,6 @@ export class Listeners {
   #withPort(wanted: ListenAddress): ListenAddress {
     if (wanted.port !== 0) return wanted;
     return { ...wanted, port: this.#freePorts.get(socketText(wanted)) ?? 0 };
-  }
-
-  #portOf(key: string): number {
-    return this.#bound.get(key)?.endpoint.address.port ?? 0;
   }
 
   /** Follows the addresses of the host while a configured address is not bound, or stands for the addresses of the host. */

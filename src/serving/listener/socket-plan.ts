@@ -125,6 +125,14 @@ function wildcardOver(
   );
 }
 
+/** Whether to try one socket for the wildcard: not beside sockets of single addresses on its port. */
+export function mayBeOneSocket(wildcard: ListenAddress, { handed, hasPacketInfo, open }: PlanFacts): boolean {
+  if (handed?.has('udp', wildcard) === true) return true;
+  const isBeside = (other: ListenAddress): boolean =>
+    !isWildcard(other.address) && other.port === wildcard.port && isSameFamily(other, wildcard);
+  return hasPacketInfo === true && !open.some(isBeside) && !(handed?.addresses(isBeside) ?? []).length;
+}
+
 export type Difference = 'handedUnnamed' | 'handedWider' | 'handedMissing';
 
 /** Where the sockets of the service manager and the configured addresses differ, with the addresses. */

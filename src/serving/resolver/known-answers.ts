@@ -115,13 +115,13 @@ export class OwnAnswers {
 
   /** Writes an answer of our own; the next reply with the same answer begins with another address. */
   write(turn: Turn, answer: LocalAnswer): number {
-    if (answer.isOpen) turn.aliases = OPEN_ALIAS;
-    const first = this.#firstOf(answer);
+    const first = this.#begin(turn, answer);
     return writeLocalReply(turn.query, answer, first, turn.limit, turn.space, turn.spaceStart);
   }
 
-  /** The record that comes first in the next reply with this answer: each comes first equally often, to every client. */
-  #firstOf({ rotation }: LocalAnswer): number {
+  /** Notes an open alias. Returns the record that comes first: each comes first equally often, to every client. */
+  #begin(turn: Turn, { isOpen, rotation }: LocalAnswer): number {
+    if (isOpen) turn.aliases = OPEN_ALIAS;
     if (rotation === undefined) return 0;
     this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
     return Math.floor(this.#phase * rotation.records);
@@ -131,9 +131,8 @@ export class OwnAnswers {
   noDs(query: Query): LocalAnswer | undefined {
     if (query.qtype !== TYPE.DS || query.qclass !== CLASS.IN) return undefined;
     const found = this.#deps.endpoints.current.find(query);
-    return found?.kind === 'answer' && found.isParents
-      ? found.answer
-      : this.#deps.rules.localZones.noDs(query);
+    if (found?.kind === 'answer' && found.isParents) return found.answer;
+    return this.#deps.rules.localZones.noDs(query);
   }
 
   /** Notes that a client gets a failure. A failed DS question about a zone of ours is no failure, because `noDs` answers it. */
@@ -162,8 +161,7 @@ export class OwnAnswers {
 
   writeRule(turn: Turn, found: RuleFinding): number {
     const { query, space, spaceStart } = turn;
-    const first = found.kind === 'answer' ? this.#firstOf(found.answer) : 0;
-    if (found.kind === 'answer' && found.answer.isOpen) turn.aliases = OPEN_ALIAS;
+    const first = found.kind === 'answer' ? this.#begin(turn, found.answer) : 0;
     const length = writeDisconnectedReply(turn, found, first);
     // a computed answer helps the client, and so does a denial that always holds; a failure and a denial by rule do not
     const rcode = rcodeAt(space, spaceStart);
