@@ -26,6 +26,7 @@ import {
   againstFindings,
   asIfCutFindings,
   behindFindings,
+  serverFindings,
   writerFindings,
 } from './check/running.ts';
 import { openSite, type Site, type SiteOptions } from './check/site.ts';
@@ -114,7 +115,10 @@ function rowsOf(site: Site, { offline, kubeconfig, against, asIfCut }: CheckOpti
   return [
     { name: 'the state', find: () => stateFindings(site.config, site.state) },
     { name: 'the file system of the state', find: () => durabilityFindings(site) },
-    { name: 'the running server', find: () => [...writerFindings(site), ...behindFindings(site)] },
+    {
+      name: 'the running server',
+      find: () => [...serverFindings(site), ...writerFindings(site), ...behindFindings(site)],
+    },
     { name: 'port 53', find: () => portFindings(site) },
     { name: 'the hosts file', find: () => hostsFileFindings(site) },
     { name: 'the retained names', find: () => retainedOnDisk(site) },

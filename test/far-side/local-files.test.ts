@@ -67,3 +67,14 @@ t.test(
     t.equal(await ask('/dev/null'), '""');
   },
 );
+
+t.test(
+  'a thread that stands still for longer than the deadline does not blame the file system',
+  async (t) => {
+    const files = new LocalFiles(systemTimers);
+    const asked = files.text('/dev/null').then((text) => `"${text}"`, whyUnread);
+    const endMs = performance.now() + 2_500;
+    while (performance.now() < endMs);
+    t.equal(await asked, '""');
+  },
+);

@@ -172,6 +172,9 @@ function noCredentials(
 ) {
   // a provider that has to ask AWS fails in a cut, and says so as a failure of the network
   if (SILENT.has(reason) || isCut) return [];
+  // a thread that is starved, or hangs, says nothing of credentials
+  if (reason === 'internal')
+    return warning('source-failing', `the credentials for AWS could not be inspected: ${detail}`, LATER);
   if (reason === 'expired-credentials')
     return problem('credentials-expired', `the credentials have expired: ${detail}`, AS_SERVER);
   return problem('credentials-missing', `there are no credentials for AWS: ${detail}`, AS_SERVER);
@@ -244,11 +247,12 @@ async function failureFindings(
       return warning(
         'source-failing',
         `the source ${source} of cluster "${endpoint.cluster.name}" fails: ${detail}`,
-        'run the check again in some minutes; "outpost-dns status" shows since when',
+        LATER,
       );
   }
 }
 
+const LATER = 'run the check again in some minutes; "outpost-dns status" shows since when';
 const REFUSED = 'compare the access key with IAM: it may be deactivated, deleted, or of another partition';
 const SET_CLOCK = 'set it: systemctl enable --now chrony, then chronyc makestep';
 const PROXY =

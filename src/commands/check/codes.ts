@@ -92,6 +92,22 @@ const state = {
     'Another process holds the state directory of the running server.',
     'The running server saves nothing: after a restart it knows what the other process saved.',
   ),
+  'state-not-saved': problem(
+    'The running server cannot save the endpoints.',
+    'After a restart in an outage it answers with older addresses, or with none.',
+  ),
+  'server-not-ready': problem(
+    'The running server has no address for an endpoint.',
+    'It answers SERVFAIL for it, now and in an outage.',
+  ),
+  'server-faults': warning(
+    'The running server could not use a file of its state, or cannot take commands.',
+    'It may know less than before its last start, or nobody can pin an address.',
+  ),
+  'replies-not-sent': problem(
+    'The operating system does not send replies of the running server.',
+    'To clients the server seems down.',
+  ),
   'state-in-the-future': warning(
     'The state was written at a time that this host has not reached.',
     'The clock of this host is wrong, or was. AWS refuses requests of a wrong clock, and ages here are wrong.',
@@ -196,6 +212,10 @@ const upstreams = {
   'upstream-silent': either(
     'An upstream does not answer: all of them while AWS can be reached (a problem), or some (a warning).',
     'Other upstreams carry its queries while they answer. Without any, the server forwards nothing and learns nothing from DNS.',
+  ),
+  'upstream-one-transport': warning(
+    'An upstream answers over UDP alone, or over TCP alone.',
+    'Without TCP, large answers fail. Without UDP, each query waits longer.',
   ),
   'upstream-slow': warning(
     'An upstream takes more than 500 ms to answer.',

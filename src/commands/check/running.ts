@@ -7,6 +7,7 @@ import { socketText } from '../../protocol/words/address-text.ts';
 import { servedIn } from '../../records/endpoint-record.ts';
 import { ageText } from '../../report/report.ts';
 import { getStatus, sendCommand } from '../server-client.ts';
+import { plural } from '../terminal.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type ServerFacts, type Site, type SiteEndpoint, serverFacts } from './site.ts';
 
@@ -91,6 +92,39 @@ export function writerFindings({ config, server }: Site): readonly Finding[] {
     'give each server a state.directory of its own, or end the other server',
   );
 }
+
+/** What the running server says of itself: this command may see another host, as when root may read what the server may not. */
+export function serverFindings({ server }: Pick<Site, 'server'>): readonly Finding[] {
+  if (server === undefined) return [];
+  const { server: process, state, queries } = server;
+  const found: Finding[] = process.notReady.flatMap((reason) =>
+    problem('server-not-ready', `the running server is not ready: ${reason}`, NOT_READY),
+  );
+  const { unsent } = queries;
+  if (unsent !== undefined)
+    found.push(
+      ...problem(
+        'replies-not-sent',
+        `${plural(unsent.times, 'reply', 'replies')} of the running server to clients could not be sent: ${unsent.reason}`,
+        'EPERM: see nft list ruleset, and dmesg for a full connection table; ENETUNREACH: see ip route',
+      ),
+    );
+  if (!state.isOurs) return found;
+  if (state.failure !== undefined)
+    found.push(
+      ...problem('state-not-saved', `the running server cannot save the endpoints: ${state.failure}`, SAVING),
+    );
+  for (const fault of state.faults)
+    found.push(...warning('server-faults', `the running server says: ${fault}`, FAULTS));
+  return found;
+}
+
+const NOT_READY =
+  '"outpost-dns status" shows why each source gives no address; "outpost-dns pin" serves addresses that you know at once';
+const SAVING =
+  'free the disk, or give the directory and its files to the user of the server: chown -R outpost-dns:';
+const FAULTS =
+  'look the words up in docs/log.md; files that were set aside are in the state directory, with the reason in their names';
 
 /** Compares the addresses on the disk with the addresses that the running server serves. */
 export function behindFindings({ config, endpoints, server, state }: Site): readonly Finding[] {

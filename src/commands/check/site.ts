@@ -113,9 +113,19 @@ const endpoint = z.object({
 });
 /** The fields of `/status` that the rows read. */
 const serverStatus = z.object({
-  server: z.object({ version: z.string(), listening: z.array(z.object({ address: z.string() })) }),
+  server: z.object({
+    version: z.string(),
+    listening: z.array(z.object({ address: z.string() })),
+    notReady: z.array(z.string()).default([]),
+  }),
   endpoints: z.array(endpoint),
-  state: z.object({ directory: z.string(), isOurs: z.boolean(), faults: z.array(z.string()) }),
+  queries: z.object({ unsent: z.object({ reason: z.string(), times: z.number() }).optional() }).default({}),
+  state: z.object({
+    directory: z.string(),
+    isOurs: z.boolean(),
+    faults: z.array(z.string()),
+    failure: z.string().optional(),
+  }),
 });
 export type ServerFacts = z.output<typeof serverStatus>;
 

@@ -29,6 +29,8 @@ export interface UpstreamAnswer {
   readonly rcode?: string;
   /** The addresses that it gives for the endpoint. */
   readonly addresses?: readonly string[];
+  /** The transport that gives no answer, where the other one does. */
+  readonly without?: 'UDP' | 'TCP' | undefined;
   /** It answers a name that only an outpost-dns answers. */
   readonly isOurs?: boolean;
 }
@@ -61,10 +63,14 @@ async function askOne(
   endpoint: string | undefined,
 ): Promise<UpstreamAnswer> {
   const isForEndpoint = isDefault && endpoint !== undefined;
-  const [main, status] = await Promise.all([
-    ask(upstream, name, isForEndpoint ? TYPE.A : name === '.' ? TYPE.NS : TYPE.SOA),
+  const qtype = isForEndpoint ? TYPE.A : name === '.' ? TYPE.NS : TYPE.SOA;
+  const [first, other, status] = await Promise.all([
+    ask(upstream, name, qtype),
+    upstream.transport === undefined ? ask(upstream, name, qtype, true) : undefined,
     isForEndpoint ? ask(upstream, `_status.${endpoint}`, TYPE.TXT) : undefined,
   ]);
+  const isOnlyTcp = first.kind === 'failed' && other?.kind === 'reply';
+  const main = isOnlyTcp ? other : first;
   if (main.kind === 'failed') return { upstream, isDefault, failure: main.detail };
   const reply = readReply(main.octets);
   if ('fault' in reply)
@@ -75,6 +81,7 @@ async function askOne(
     isDefault,
     elapsedMs: main.elapsedMs,
     rcode: reply.rcode,
+    without: isOnlyTcp ? 'UDP' : other?.kind === 'failed' ? 'TCP' : undefined,
     ...(isForEndpoint ? { addresses: dataOf(reply, 'A') } : {}),
     isOurs: texts !== undefined && !('fault' in texts) && dataOf(texts, 'TXT').length > 0,
   };
@@ -91,11 +98,11 @@ function dataOf(
   return records.filter((one) => one.section === 'answer' && one.type === type).map(({ data }) => data);
 }
 
-function ask(upstream: Upstream, name: string, qtype: number) {
+function ask(upstream: Upstream, name: string, qtype: number, overTcp = false) {
   const { address, port, transport, serverName } = upstream;
   const query = composeOwnQuery(nameToWire(name), qtype);
   const common = { server: { address, port }, query, timeoutMs: ATTEMPT_MS, attempts: ATTEMPTS };
-  if (transport === undefined) return exchange(common);
+  if (transport === undefined) return exchange({ ...common, overTcp });
   const connect = () => connectTls({ host: address, port, servername: serverName, ALPNProtocols: ['dot'] });
   return exchange({ ...common, overTcp: true, connect });
 }
@@ -109,7 +116,7 @@ export function upstreamFindings(
   const isAnyUp = answers.some(({ isDefault, failure }) => isDefault && failure === undefined);
   const known = endpoints.find(({ name }) => name !== undefined);
   return answers.flatMap((answer) => {
-    const { upstream, failure, elapsedMs = 0, isOurs } = answer;
+    const { upstream, failure, elapsedMs = 0, isOurs, without } = answer;
     const text = `upstream "${upstream.text}"`;
     if (failure !== undefined) {
       const of = isAnyUp || isCut ? warning : problem;
@@ -125,6 +132,14 @@ export function upstreamFindings(
         ),
       );
     else if (known?.name !== undefined) found.push(...endpointFindings(answer, known.name, known.addresses));
+    if (without !== undefined)
+      found.push(
+        ...warning(
+          'upstream-one-transport',
+          `${text} does not answer over ${without}`,
+          ONE_TRANSPORT[without],
+        ),
+      );
     if (elapsedMs > SLOW_MS)
       found.push(...warning('upstream-slow', `${text} took ${Math.round(elapsedMs)} ms to answer`, SLOW_FIX));
     return found;
@@ -146,6 +161,10 @@ export function publicFindings({ upstreams }: Pick<Config, 'upstreams'>): readon
 
 const REACH =
   'compare its address in upstreams with /etc/resolv.conf of another host, and see that a firewall lets UDP and TCP port 53 pass';
+const ONE_TRANSPORT = {
+  UDP: 'let UDP port 53 pass in the firewalls on the way, both ways: over TCP alone each query waits longer',
+  TCP: 'let TCP port 53 pass in the firewalls on the way: answers that are too large for UDP fail',
+};
 const LOOP =
   'list an upstream that resolves the endpoint itself, such as the resolver of the VPC, or end the rule there that forwards to this server';
 const SLOW_FIX = 'list an upstream that is nearer first; "outpost-dns status" shows the round trip of each';

@@ -7,6 +7,7 @@ import {
   addressFindings,
   againstFindings,
   behindFindings,
+  serverFindings,
   writerFindings,
 } from '../../../src/commands/check/running.ts';
 import type { Site } from '../../../src/commands/check/site.ts';
@@ -92,3 +93,36 @@ t.test('state: on tmpfs, behind the running server, written by another', async (
   };
   t.match(writerFindings(taken), [{ code: 'state-other-writer', text: /held by 7/ }]);
 });
+
+t.test(
+  'what the running server says of itself counts, although this user may read more than it',
+  async () => {
+    t.strictSame(serverFindings({ server: undefined }), []);
+    t.strictSame(serverFindings({ server: running({}) }), []);
+    const troubled = running({
+      server: {
+        version: '9.9.9',
+        ready: false,
+        notReady: ['cluster "demo": its endpoint name is not known yet'],
+        listening: [],
+      },
+      queries: { unsent: { reason: 'EPERM', times: 7, latestAgoSeconds: 1 } },
+      state: {
+        directory: '/s',
+        isOurs: true,
+        failure: 'EACCES: permission denied',
+        faults: ['/s/endpoints.json: written by a later version: format 99'],
+      },
+    });
+    t.match(serverFindings({ server: troubled }), [
+      {
+        code: 'server-not-ready',
+        severity: 'problem',
+        text: /cluster "demo": its endpoint name is not known/,
+      },
+      { code: 'replies-not-sent', severity: 'problem', text: /^7 replies of .* could not be sent: EPERM/ },
+      { code: 'state-not-saved', severity: 'problem', text: /cannot save the endpoints: EACCES/ },
+      { code: 'server-faults', severity: 'warning', text: /written by a later version/ },
+    ]);
+  },
+);

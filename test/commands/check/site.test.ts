@@ -53,6 +53,10 @@ t.test('AWS: green, then every fault of the account and of the Region', async (t
     sandbox.faults.clear();
   }
 
+  const starved = { kind: 'none', reason: 'internal', detail: 'the thread does not answer' } as const;
+  const answers = { inspections: [{ credentials: starved }], clusters: [], isCut: false };
+  t.match(await awsFindings(one, answers), [{ code: 'source-failing', text: /could not be inspected/ }]);
+
   sandbox.state.clockOffsetMs = -90_000;
   t.match(await ofAws(one), [
     {
@@ -205,6 +209,15 @@ t.test('no way to AWS: a proxy that others use, one that refuses, an unknown aut
   });
 });
 
+/** A NOERROR answer with one address, to a query for an address; without one to any other. */
+function answerTo(query: Buffer): Buffer {
+  const isStatus = query.subarray(12, 20).includes('_status');
+  const reply = Buffer.concat([query, ...(isStatus ? [] : [answerRecord(1, [10, 0, 1, 10])])]);
+  reply[2] = 0x81;
+  reply[7] = isStatus ? 0 : 1;
+  return reply;
+}
+
 t.test('upstreams: silent, slow, refusing, filtering, forwarding back, public', async (t) => {
   const sandbox: Sandbox = await startRegion(t);
   const one = await site(t, { upstreams: sandbox.dnsAddress });
@@ -233,6 +246,21 @@ t.test('upstreams: silent, slow, refusing, filtering, forwarding back, public', 
     [{ code: 'upstream-silent', severity: 'warning' }],
     'in a cut',
   );
+
+  for (const silentOver of ['udp', 'tcp'] as const) {
+    const half = await fakeServer(t, (query, transport) =>
+      transport === silentOver ? [] : [repliedTo(query, answerTo(query))],
+    );
+    const halved = await site(t, { upstreams: half });
+    const found = upstreamFindings(halved, await askUpstreams(halved), false);
+    const text = new RegExp(`does not answer over ${silentOver.toUpperCase()}$`);
+    t.match(found.slice(0, 1), [{ code: 'upstream-one-transport', severity: 'warning', text }]);
+    t.same(
+      codes(found).filter((code) => code === 'upstream-silent'),
+      [],
+      silentOver,
+    );
+  }
 
   const ours = await fakeServer(t, (query) => {
     const asks = query.subarray(12, 20).includes('_status') ? 16 : 1;
