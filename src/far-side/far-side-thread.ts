@@ -9,6 +9,7 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
+import type { CheckResult } from '../records/endpoint-record.ts';
 import { failed, type Observation } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -19,7 +20,7 @@ import type { AwsClientsOptions } from './aws/clients.ts';
 import type { HandedCredentials, KeptCredentials } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { AwsInspection, Endings, InspectionRequest } from './endings.ts';
-import type { ProofOutcome, ProofRequest } from './handshake.ts';
+import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
@@ -40,7 +41,7 @@ export interface Calls {
   readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
   readonly outpost: (request: OutpostRequest, signal: AbortSignal) => Promise<OutpostView>;
-  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<ProofOutcome>;
+  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<CheckResult>;
   /** For `outpost-dns check`; the server never asks for them. */
   readonly aws: (place: InspectionRequest, signal: AbortSignal) => Promise<AwsInspection>;
   readonly kubeconfig: (request: KubeconfigRequest, signal: AbortSignal) => Promise<KubeconfigFacts>;

@@ -15,6 +15,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
+import type { CheckResult } from '../records/endpoint-record.ts';
 import {
   cannotAsk,
   failed,
@@ -31,7 +32,7 @@ import type { KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection, InspectionRequest } from './endings.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
-import type { ProofOutcome, ProofRequest } from './handshake.ts';
+import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
@@ -105,7 +106,7 @@ export class FarSide implements Disposable {
     this.#ask('head', request, signal).catch(() => 'silent' as const);
 
   /** One handshake with an address. `untried`: it could not be tried. Never rejects. */
-  readonly prove = (request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> =>
+  readonly prove = (request: ProofRequest, signal: AbortSignal): Promise<CheckResult> =>
     this.#ask('prove', request, signal).catch(() => ({ kind: 'untried', reason: 'not-asked' }) as const);
 
   /** What AWS says of an Outpost. Never rejects. */

@@ -12,6 +12,7 @@ import { X509Certificate } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { CheckResult } from '../records/endpoint-record.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { authorityOf, type KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
@@ -39,17 +40,7 @@ export interface AuthorityPlaces {
   readonly access?: KubernetesAccess | undefined;
 }
 
-export type ProofOutcome =
-  | { readonly kind: 'proven'; readonly reason?: 'expired' | 'not-yet-valid' }
-  /** A server answers that is not the API server of the cluster. */
-  | { readonly kind: 'refused'; readonly reason: 'other-authority' | 'other-name' | 'no-tls' }
-  | { readonly kind: 'silent'; readonly reason: 'timeout' | 'network' }
-  /** No handshake was tried; the server accepts connections. */
-  | { readonly kind: 'untried'; readonly reason: 'no-authority' }
-  /** A fault of this host. It says nothing about the address. */
-  | { readonly kind: 'untried'; readonly reason: 'not-asked' };
-
-const NOT_ASKED: ProofOutcome = { kind: 'untried', reason: 'not-asked' };
+const NOT_ASKED: CheckResult = { kind: 'untried', reason: 'not-asked' };
 
 /** Bounds the sockets, and the handshakes that a processor works on: each takes it some milliseconds. */
 const MOST_AT_ONCE = 32;
@@ -67,7 +58,7 @@ export class Prover {
   }
 
   /** Never rejects, and settles soon after its signal is aborted. */
-  async prove(request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> {
+  async prove(request: ProofRequest, signal: AbortSignal): Promise<CheckResult> {
     if (this.#running >= MOST_AT_ONCE) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#running++;
     try {
@@ -88,7 +79,7 @@ async function prove(
   authorities: readonly X509Certificate[],
   signal: AbortSignal,
   timers: Timers,
-): Promise<ProofOutcome> {
+): Promise<CheckResult> {
   const late = new AbortController();
   const timer = timers.after(request.timeoutMs, () => late.abort());
   const either = AbortSignal.any([signal, late.signal]);
@@ -187,7 +178,7 @@ function judge(
   secure: TLSSocket,
   names: readonly string[],
   authorities: readonly X509Certificate[],
-): ProofOutcome {
+): CheckResult {
   const certificate = secure.getPeerX509Certificate();
   if (certificate === undefined) return { kind: 'refused', reason: 'no-tls' };
   const fault = secure.authorized ? undefined : String(secure.authorizationError);
@@ -226,7 +217,7 @@ const NETWORK =
 /** Faults of this host: too many sockets, no address to send from. */
 const OWN = /^(EMFILE|ENFILE|ENOBUFS|ENOMEM|EADDRNOTAVAIL|EACCES|EPERM)$/;
 
-function outcomeOf(error: unknown): ProofOutcome {
+function outcomeOf(error: unknown): CheckResult {
   const code = String((error instanceof Error ? Reflect.get(error, 'code') : undefined) ?? '');
   if (NETWORK.test(code)) return { kind: 'silent', reason: 'network' };
   if (OWN.test(code)) return NOT_ASKED;

@@ -321,7 +321,7 @@ export function isDeeperThan(value: unknown, limit: number): boolean {
 }
 
 // Whether an address is proven to be the API server of its cluster. A TLS handshake proves it: the certificate is for the
-// endpoint's name, and the cluster's own authority signed it. How a proof is tried, far-side/handshake.ts knows.
+// endpoint's name, and the cluster's own authority signed it. How a proof is tried, far-side/handshake.ts knows; what checks mean, refresh/reconcile/prove.ts.
 
 /**
  * `proven`: the last handshake showed the right certificate. `refused`: a server with a different certificate, or without TLS,
@@ -344,6 +344,23 @@ export const PROOF_REASONS = [
 ] as const;
 export type ProofReason = (typeof PROOF_REASONS)[number];
 
+/** What one check of an address showed. */
+export type CheckResult =
+  /** With a reason: the certificate is outside its time by the clock of this host. */
+  | { readonly kind: 'proven'; readonly reason?: 'expired' | 'not-yet-valid' }
+  /** A server answers that is not the API server of the cluster. */
+  | { readonly kind: 'refused'; readonly reason: 'other-authority' | 'other-name' | 'no-tls' }
+  | { readonly kind: 'silent'; readonly reason: 'timeout' | 'network' }
+  /**
+   * No handshake was tried: no authority is known, or this host has a fault, which says nothing about the address.
+   * `isListening`: the address accepts connections; absent where that is not known either.
+   */
+  | {
+      readonly kind: 'untried';
+      readonly reason: 'no-authority' | 'not-asked';
+      readonly isListening?: boolean;
+    };
+
 export interface AddressProof {
   readonly state: ProofState;
   /** The beginning of this state, wall ms. */
@@ -364,25 +381,6 @@ export function isProven({ proof }: { readonly proof?: AddressProof }): boolean 
   return proof?.state === 'proven';
 }
 
-/** The part of a record that decides which of its addresses are served. */
-interface Provable<Address> {
-  readonly addresses: readonly Address[];
-  /** Proven addresses that the sources have dropped; see `servedIn`. */
-  readonly leaving?: readonly Address[];
-  readonly basis: string;
-}
-
-interface ProvableAddress {
-  readonly address: string;
-  readonly proof?: AddressProof;
-  readonly awaitsProof?: true;
-}
-
-interface Served<Address> {
-  readonly served: readonly Address[];
-  readonly withheld: readonly Address[];
-}
-
 /**
  * The addresses that are served, and those that are not, because a proven address exists.
  *
@@ -391,7 +389,12 @@ interface Served<Address> {
  *     no                         all, the refused too: a name is always answered    none
  *     pinned                     the pin, whatever is proven                   none
  */
-export function servedIn<Address extends ProvableAddress>(record: Provable<Address>): Served<Address> {
+export function servedIn<Address extends Pick<ServedAddress, 'address' | 'proof' | 'awaitsProof'>>(record: {
+  readonly addresses: readonly Address[];
+  /** Proven addresses that the sources have dropped. */
+  readonly leaving?: readonly Address[];
+  readonly basis: string;
+}): Readonly<Record<'served' | 'withheld', readonly Address[]>> {
   const { addresses, leaving = [], basis } = record;
   const all = [...addresses, ...leaving];
   if (basis === 'pin' || !all.some(isProven)) return { served: all, withheld: [] };

@@ -9,14 +9,13 @@
  * The checks stay on the site, so they go on through a cut, when they matter most.
  */
 import { connect } from 'node:net';
-import type { ProofOutcome, ProofRequest } from '../far-side/handshake.ts';
-import type { ServedAddress } from '../records/endpoint-record.ts';
+import type { ProofRequest } from '../far-side/handshake.ts';
+import type { CheckResult, ServedAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import {
-  type CheckResult,
   initialStanding,
   isInDoubt,
   isSilent,
@@ -177,7 +176,7 @@ function isChanged(before: Standing, after: Standing): boolean {
 }
 
 export interface CheckDeps {
-  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<ProofOutcome>;
+  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<CheckResult>;
   readonly connect: (request: ProofRequest) => Promise<boolean>;
   readonly timers: Timers;
 }

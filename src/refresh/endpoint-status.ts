@@ -1,5 +1,3 @@
-/** The part of `/status` for each endpoint: plain data, in seconds, from the snapshots of the clusters. Pure. */
-import type { ProofReason, ProofState } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import { optionalSeconds, seconds } from '../report/report.ts';
@@ -13,105 +11,72 @@ export interface EndpointsStatus {
 
 type Age = number | undefined;
 
-/** Ages are seconds; an absent age means never. */
-export interface EndpointStatus {
-  readonly cluster: string;
-  readonly region?: string;
+/**
+ * As in the snapshot, except that ages are seconds; an absent age means never. A command may read the status of a later version,
+ * so words that may come there are texts.
+ */
+export interface EndpointStatus
+  extends Pick<
+    ClusterSnapshot,
+    'cluster' | 'region' | 'endpoint' | 'describedEndpoint' | 'ttlSeconds' | 'lastRefreshFailed'
+  > {
   /** The cluster ID that EKS gives, if any: `aws eks get-token --cluster-id` needs this ID. */
   readonly clusterId?: string;
-  readonly endpoint?: string;
-  /** The name in DescribeCluster, if the configuration has a different name. */
-  readonly describedEndpoint?: string;
   readonly basis: string;
-  readonly ttlSeconds: number;
-  readonly lastRefreshFailed: boolean;
-  /** The addresses that are served. */
   readonly addresses: readonly AddressStatus[];
-  /** Addresses that are not served, because they are refused, or new and not proven yet, while proven addresses exist. */
   readonly withheld: readonly AddressStatus[];
   readonly changedAgeSeconds?: Age;
-  /** The time since any source last confirmed the addresses. */
   readonly confirmedAgeSeconds?: Age;
   readonly sources: readonly SourceStatus[];
-  readonly held?: {
-    readonly addresses: readonly string[];
-    readonly reason: string;
-    readonly ageSeconds: number;
-  };
+  readonly held?: Pick<NonNullable<ClusterSnapshot['held']>, 'addresses' | 'reason'> & InSeconds;
   readonly pin?: PinStatus;
   readonly disagreement: boolean;
   readonly likelyCause?: string;
   readonly refusedAddresses: readonly string[];
   /** Whether AWS accepts the credentials, apart from whether it can be reached; absent where nothing is asked of AWS. */
-  readonly credentials?: {
-    readonly condition: NonNullable<ClusterSnapshot['credentials']>['condition'];
-    readonly detail: string;
-    readonly ageSeconds: number;
-  };
-  /** When credentials end, the soonest of each kind. */
-  readonly endings: readonly {
-    readonly what: Ending['what'];
+  readonly credentials?: Pick<NonNullable<ClusterSnapshot['credentials']>, 'condition' | 'detail'> &
+    InSeconds;
+  /** `leftSeconds` is negative after the end. */
+  readonly endings: readonly (Pick<Ending, 'what' | 'isRenewed'> & {
     readonly endsAt: string;
-    /** Negative after the end. */
     readonly leftSeconds: number;
-    /** A provider renews it. */
-    readonly isRenewed: boolean;
-  }[];
-  /** Sources that have been silent for long, while others answer. */
+  })[];
   readonly silentSources: readonly { readonly source: SourceName; readonly silentSeconds: number }[];
+  /** The warnings of the snapshot, and those of other rooms about the names. */
   readonly warnings: readonly string[];
 }
 
-export interface AddressStatus {
-  readonly address: string;
-  readonly isDead: boolean;
-  readonly seenBy: readonly string[];
-  /** EC2's status of its interface, where that is not `in-use`. */
-  readonly interfaceStatus?: string;
-  /** The time for which EC2's listing has lacked the address. */
-  readonly lackedAgeSeconds?: Age;
-  /** The proof by TLS; absent before the first check of the address. */
-  readonly proof?: {
-    readonly state: ProofState;
-    readonly reason?: ProofReason;
-    readonly ageSeconds: number;
-    /** The time since the last successful proof. */
-    readonly provenAgeSeconds?: Age;
-  };
-  /** The sources no longer give this address. It is served because it is proven, and none of their addresses is proven. */
-  readonly isLeaving?: boolean;
-  /** This address stands after the other addresses in an answer. */
-  readonly isLast?: boolean;
+interface InSeconds {
+  readonly ageSeconds: number;
 }
 
-/** The pin of the operator. A pin of the configuration has no reason, no author and no end. */
-export interface PinStatus {
-  readonly origin: PinSnapshot['origin'];
-  readonly addresses: readonly string[];
-  readonly why?: string;
-  readonly by?: string;
+export interface AddressStatus
+  extends Pick<AddressSnapshot, 'address' | 'isDead' | 'interfaceStatus' | 'isLeaving' | 'isLast'> {
+  readonly seenBy: readonly string[];
+  readonly lackedAgeSeconds?: Age;
+  readonly proof?: Pick<NonNullable<AddressSnapshot['proof']>, 'state' | 'reason'> &
+    InSeconds & { readonly provenAgeSeconds?: Age };
+}
+
+export interface PinStatus extends Pick<PinSnapshot, 'origin' | 'addresses' | 'why' | 'by'> {
   readonly ageSeconds?: Age;
   readonly endsInSeconds?: Age;
-  /** The addresses that would be served without the pin; absent for an overruled pin. */
+  /** Absent for an overruled pin. */
   readonly unpinned?: readonly string[];
-  /** Pinned addresses that allowedAddresses refuses. */
   readonly refused?: readonly string[];
-  /** A pin of a command that the pin of the configuration hides. */
   readonly overruled?: PinStatus;
 }
 
 /** The counts of a poller pass as they are: a new count is raised in source-poller.ts, and named in endpoint-report.ts. */
-export interface SourceStatus extends Omit<SourceStats, 'refreshes' | 'durationMsSum'> {
+export interface SourceStatus
+  extends Omit<SourceStats, 'refreshes' | 'durationMsSum'>,
+    Pick<SourceSnapshot, 'latest' | 'addresses' | 'isDoubtful'> {
   readonly source: string;
-  readonly latest: SourceSnapshot['latest'];
   /** The time since the source last confirmed its listing; a confirmation before a restart counts too. */
   readonly ageSeconds?: Age;
-  readonly lastFailure?: { readonly reason: string; readonly detail: string; readonly ageSeconds: number };
+  readonly lastFailure?: { readonly reason: string; readonly detail: string } & InSeconds;
   readonly nextAttemptInSeconds?: Age;
-  readonly addresses?: readonly string[];
-  /** The source found its addresses by a description that does not match exactly. */
-  readonly isDoubtful?: boolean;
-  /** Refreshes of this process by result. */
+  /** By result. */
   readonly refreshes: Readonly<Record<string, number>>;
   readonly durationSecondsSum: number;
 }
@@ -173,13 +138,10 @@ function endpointStatus(
   };
 }
 
-function addressStatus(one: AddressSnapshot): AddressStatus {
-  const { address, isDead, provenance, interfaceStatus, lackedAgoMs, proof, isLeaving, isLast } = one;
+function addressStatus({ provenance, lackedAgoMs, proof, ...one }: AddressSnapshot): AddressStatus {
   return {
-    address,
-    isDead,
+    ...one,
     seenBy: Object.keys(provenance),
-    interfaceStatus,
     lackedAgeSeconds: optionalSeconds(lackedAgoMs),
     proof: proof && {
       state: proof.state,
@@ -187,29 +149,22 @@ function addressStatus(one: AddressSnapshot): AddressStatus {
       ageSeconds: seconds(proof.sinceAgoMs),
       provenAgeSeconds: optionalSeconds(proof.provenAgoMs),
     },
-    isLeaving,
-    isLast,
   };
 }
 
-export function pinStatus(pin: Partial<PinSnapshot> & Pick<PinSnapshot, 'origin' | 'addresses'>): PinStatus;
-export function pinStatus(pin: PinSnapshot | undefined): PinStatus | undefined;
-export function pinStatus(
-  pin: (Partial<PinSnapshot> & Pick<PinSnapshot, 'origin' | 'addresses'>) | undefined,
-): PinStatus | undefined {
-  return (
-    pin && {
-      origin: pin.origin,
-      addresses: pin.addresses,
-      why: pin.why,
-      by: pin.by,
-      ageSeconds: optionalSeconds(pin.sinceAgoMs),
-      endsInSeconds: optionalSeconds(pin.endsInMs),
-      unpinned: pin.unpinned,
-      refused: pin.refused,
-      overruled: pin.overruled && pinStatus(pin.overruled),
-    }
-  );
+type AnyPin = Partial<PinSnapshot> & Pick<PinSnapshot, 'origin' | 'addresses'>;
+
+export function pinStatus(pin: AnyPin): PinStatus;
+export function pinStatus(pin: AnyPin | undefined): PinStatus | undefined;
+export function pinStatus(pin: AnyPin | undefined): PinStatus | undefined {
+  if (pin === undefined) return undefined;
+  const { sinceAgoMs, endsInMs, overruled, ...same } = pin;
+  return {
+    ...same,
+    ageSeconds: optionalSeconds(sinceAgoMs),
+    endsInSeconds: optionalSeconds(endsInMs),
+    overruled: overruled && pinStatus(overruled),
+  };
 }
 
 function sourceStatus({ lastFailure, stats, ...source }: SourceSnapshot): SourceStatus {

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import t, { type Test } from 'tap';
-import { type ProofOutcome, type ProofRequest, Prover } from '../../src/far-side/handshake.ts';
+import { type ProofRequest, Prover } from '../../src/far-side/handshake.ts';
+import type { CheckResult } from '../../src/records/endpoint-record.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
@@ -54,7 +55,7 @@ function ask(
   more: Partial<ProofRequest> = {},
   files: Readonly<Record<string, string>> = {},
   signal = AbortSignal.timeout(PATIENCE_MS),
-): Promise<ProofOutcome> {
+): Promise<CheckResult> {
   const request = {
     address: '127.0.0.1',
     port,
@@ -69,7 +70,7 @@ t.test(
   'a certificate is judged by its signature and its name; the clock of this host only makes a remark',
   async (t) => {
     const ended = base64(fixture('ca-ended.crt'));
-    const table: readonly (readonly [certificates: readonly string[], ProofOutcome, authority?: string])[] = [
+    const table: readonly (readonly [certificates: readonly string[], CheckResult, authority?: string])[] = [
       [['right'], { kind: 'proven' }],
       [['ended'], { kind: 'proven', reason: 'expired' }],
       [['future'], { kind: 'proven', reason: 'not-yet-valid' }],

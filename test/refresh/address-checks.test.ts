@@ -2,14 +2,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
 import type { ProofRequest } from '../../src/far-side/handshake.ts';
-import type { ServedAddress } from '../../src/records/endpoint-record.ts';
+import type { CheckResult, ServedAddress } from '../../src/records/endpoint-record.ts';
 import {
   type AddressCheck,
   AddressChecks,
   addressCheck,
   connectTcp,
 } from '../../src/refresh/address-checks.ts';
-import type { CheckResult } from '../../src/refresh/reconcile/prove.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { evenRandom } from './scripted-source.ts';
 

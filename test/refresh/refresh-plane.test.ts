@@ -1,11 +1,10 @@
 import t from 'tap';
-import type { EndpointRecord, ServedAddress } from '../../src/records/endpoint-record.ts';
+import type { CheckResult, EndpointRecord, ServedAddress } from '../../src/records/endpoint-record.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import type { AddressCheck } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
-import type { CheckResult } from '../../src/refresh/reconcile/prove.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

@@ -13,6 +13,7 @@
  */
 import {
   type AddressProof,
+  type CheckResult,
   type EndpointRecord,
   isForeign,
   isProven,
@@ -21,20 +22,6 @@ import {
 } from '../../records/endpoint-record.ts';
 import { type Change, changesBetween } from './changes.ts';
 import { hasSameAddresses } from './guard.ts';
-
-/** What one check of an address showed. */
-export type CheckResult =
-  /** With a reason: the certificate is outside its time by the clock of this host. */
-  | { readonly kind: 'proven'; readonly reason?: 'expired' | 'not-yet-valid' }
-  /** A server answers that is not the API server of the cluster. */
-  | { readonly kind: 'refused'; readonly reason: 'other-authority' | 'other-name' | 'no-tls' }
-  | { readonly kind: 'silent'; readonly reason: 'timeout' | 'network' }
-  /** No handshake could be tried. `isListening`: the address accepts connections; absent where that is not known either. */
-  | {
-      readonly kind: 'untried';
-      readonly reason: 'no-authority' | 'not-asked';
-      readonly isListening?: boolean;
-    };
 
 /** Everything that is known of one address on account of its checks. */
 export interface Standing {

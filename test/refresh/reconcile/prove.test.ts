@@ -1,11 +1,15 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { AddressProof, EndpointRecord, ServedAddress } from '../../../src/records/endpoint-record.ts';
+import type {
+  AddressProof,
+  CheckResult,
+  EndpointRecord,
+  ServedAddress,
+} from '../../../src/records/endpoint-record.ts';
 import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
 import { decide, emptyRecord, keep, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
 import {
   asAnswered,
-  type CheckResult,
   initialStanding,
   isInDoubt,
   movesAtMs,
