@@ -29,7 +29,6 @@ import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
-import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
 import { AGE_WARNINGS_MS, clusterWarnings } from './cluster-warnings.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
@@ -38,7 +37,14 @@ import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reco
 import { type Standing, withProofs } from './reconcile/prove.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
-import { contextFor, evidenceOf, mayPoll } from './source-builder.ts';
+import {
+  type ClusterSettings,
+  contextFor,
+  evidenceOf,
+  mayPoll,
+  planSettingsOf,
+  type RefreshTimes,
+} from './source-builder.ts';
 import {
   type CredentialState,
   ForewarningLog,

@@ -10,10 +10,10 @@ import {
 } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
 import { type SourceName, traitsOf } from '../records/sources.ts';
-import type { ClusterSettings } from './cluster-settings.ts';
 import type { Comparison, Disagreement, LikelyCause } from './reconcile/compare.ts';
 import { type Refusal, refusalsBy } from './reconcile/guard.ts';
 import { ageMs } from './reconcile/timeline.ts';
+import type { ClusterSettings } from './source-builder.ts';
 import type {
   CredentialCondition,
   CredentialState,

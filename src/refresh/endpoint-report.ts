@@ -36,39 +36,40 @@ function ofEndpoints(values: Values): Metric<EndpointsStatus>['read'] {
   };
 }
 
+type Value = (endpoint: EndpointStatus) => number | boolean | undefined;
+
 /** One sample for each endpoint; `undefined` leaves the endpoint out. */
-function ofEach(
-  value: (endpoint: EndpointStatus) => number | boolean | undefined,
-): Metric<EndpointsStatus>['read'] {
-  return ofEndpoints((one) => {
-    const found = value(one);
-    return found === undefined ? [] : [[Number(found)]];
-  });
+function each(name: string, help: string, value: Value): Metric<EndpointsStatus> {
+  const samples = (found: ReturnType<Value>) => (found === undefined ? [] : [[Number(found)] as const]);
+  return gauge(
+    name,
+    help,
+    CLUSTER,
+    ofEndpoints((one) => samples(value(one))),
+  );
+}
+
+/** Samples with one label more. */
+function labelled(name: string, help: string, label: string, values: Values): Metric<EndpointsStatus> {
+  return gauge(name, help, [...CLUSTER, label], ofEndpoints(values));
 }
 
 const METRICS: readonly Metric<EndpointsStatus>[] = [
-  gauge(
+  labelled(
     'endpoint_source_age_seconds',
     'Seconds since the source last confirmed the endpoint; absent when it never has.',
-    [...CLUSTER, 'source'],
-    ofEndpoints(({ sources }) =>
+    'source',
+    ({ sources }) =>
       sources.flatMap(({ source, ageSeconds }) =>
         ageSeconds === undefined ? [] : [[ageSeconds, source] as const],
       ),
-    ),
   ),
-  gauge(
+  each(
     'endpoint_age_seconds',
     'Seconds since any source last confirmed the addresses served; warn at 7 and 30 days.',
-    CLUSTER,
-    ofEach(({ confirmedAgeSeconds }) => confirmedAgeSeconds),
+    ({ confirmedAgeSeconds }) => confirmedAgeSeconds,
   ),
-  gauge(
-    'endpoint_addresses',
-    'Addresses served for the endpoint.',
-    CLUSTER,
-    ofEach(({ addresses }) => addresses.length),
-  ),
+  each('endpoint_addresses', 'Addresses served for the endpoint.', ({ addresses }) => addresses.length),
   gauge(
     'endpoint_address_info',
     'Always 1: one series for each address served.',
@@ -77,127 +78,109 @@ const METRICS: readonly Metric<EndpointsStatus>[] = [
       addresses.map(({ address }) => [1, endpoint, address] as const),
     ),
   ),
-  gauge(
+  each(
     'endpoint_dead_addresses',
     'Addresses served last because the last checks of them failed.',
-    CLUSTER,
-    ofEach(({ addresses }) => addresses.filter(({ isDead }) => isDead).length),
+    ({ addresses }) => addresses.filter(({ isDead }) => isDead).length,
   ),
-  gauge(
+  labelled(
     'endpoint_address_proof',
     'Addresses by the state of their proof by TLS: proven, unproven or refused. Withheld addresses count too.',
-    [...CLUSTER, 'state'],
-    ofEndpoints(({ addresses, withheld }) => {
+    'state',
+    ({ addresses, withheld }) => {
       const all = [...addresses, ...withheld];
       return PROOF_STATES.map((state) => [all.filter((one) => proofState(one) === state).length, state]);
-    }),
+    },
   ),
-  gauge(
+  labelled(
     'endpoint_addresses_without_proof',
     'Addresses that were proven once and are not proven now, by reason.',
-    [...CLUSTER, 'reason'],
-    ofEndpoints(({ addresses, withheld }) => {
+    'reason',
+    ({ addresses, withheld }) => {
       const lost = [...addresses, ...withheld].flatMap(({ proof }) =>
         proof === undefined || proof.state === 'proven' || proof.provenAgeSeconds === undefined
           ? []
           : [proof.reason ?? ''],
       );
       return [...new Set(lost)].map((reason) => [lost.filter((one) => one === reason).length, reason]);
-    }),
+    },
   ),
-  gauge(
+  each(
     'endpoint_withheld_addresses',
     'Addresses that are known and not served, because they are refused or not proven yet while proven addresses exist.',
-    CLUSTER,
-    ofEach(({ withheld }) => withheld.length),
+    ({ withheld }) => withheld.length,
   ),
-  gauge(
-    'endpoint_basis_info',
-    'Always 1: what the addresses were decided from.',
-    [...CLUSTER, 'basis'],
-    ofEndpoints(({ basis }) => [[1, basis]]),
-  ),
-  gauge(
+  labelled('endpoint_basis_info', 'Always 1: what the addresses were decided from.', 'basis', ({ basis }) => [
+    [1, basis],
+  ]),
+  each(
     'endpoint_interfaces_doubtful',
     '1 while no interface has the exact description of the cluster, and those that have its text among others are taken.',
-    CLUSTER,
-    ofEach(({ sources }) => sources.some(({ isDoubtful }) => isDoubtful)),
+    ({ sources }) => sources.some(({ isDoubtful }) => isDoubtful),
   ),
-  gauge(
+  each(
     'endpoint_name_differs',
     '1 while the configured endpoint is not the name that DescribeCluster says: both are answered.',
-    CLUSTER,
-    ofEach(({ describedEndpoint }) => describedEndpoint !== undefined),
+    ({ describedEndpoint }) => describedEndpoint !== undefined,
   ),
-  gauge(
-    'endpoint_change_held',
-    '1 while a suspicious change is held back.',
-    CLUSTER,
-    ofEach(({ held }) => held !== undefined),
-  ),
-  gauge(
+  each('endpoint_change_held', '1 while a suspicious change is held back.', ({ held }) => held !== undefined),
+  labelled(
     'endpoint_pinned',
     '1 while the operator pins the addresses, by where the pin comes from: configuration or command.',
-    [...CLUSTER, 'origin'],
-    ofEndpoints(({ pin }) => (pin === undefined ? [] : [[1, pin.origin]])),
+    'origin',
+    ({ pin }) => (pin === undefined ? [] : [[1, pin.origin]]),
   ),
-  gauge(
+  each(
     'endpoint_pin_left_seconds',
     'Seconds until the pin of a command ends; absent without such a pin.',
-    CLUSTER,
-    ofEach(({ pin }) => pin?.endsInSeconds ?? pin?.overruled?.endsInSeconds),
+    ({ pin }) => pin?.endsInSeconds ?? pin?.overruled?.endsInSeconds,
   ),
-  gauge(
+  each(
     'endpoint_sources_disagree',
     '1 while name and interface sources disagree: from the first moment, while the log says it once each source was polled again.',
-    CLUSTER,
-    ofEach(({ disagreement }) => disagreement),
+    ({ disagreement }) => disagreement,
   ),
-  gauge(
+  labelled(
     'endpoint_likely_cause_info',
     'Always 1: why the sources probably disagree.',
-    [...CLUSTER, 'cause'],
-    ofEndpoints(({ likelyCause }) => (likelyCause === undefined ? [] : [[1, likelyCause]])),
+    'cause',
+    ({ likelyCause }) => (likelyCause === undefined ? [] : [[1, likelyCause]]),
   ),
-  gauge(
+  each(
     'endpoint_refused_addresses',
     'Addresses that a source lists and that are refused.',
-    CLUSTER,
-    ofEach(({ refusedAddresses }) => refusedAddresses.length),
+    ({ refusedAddresses }) => refusedAddresses.length,
   ),
-  gauge(
+  each(
     'credentials_accepted',
     '1 while AWS accepts the credentials, 0 while they are missing, expired or refused; absent while unknown.',
-    CLUSTER,
-    ofEach(({ credentials }) =>
+    ({ credentials }) =>
       credentials === undefined || credentials.condition === 'unknown'
         ? undefined
         : credentials.condition === 'accepted',
-    ),
   ),
-  gauge(
+  labelled(
     'credentials_condition_info',
     'Always 1: unknown, accepted, missing, expired or refused.',
-    [...CLUSTER, 'condition'],
-    ofEndpoints(({ credentials }) => (credentials === undefined ? [] : [[1, credentials.condition]])),
+    'condition',
+    ({ credentials }) => (credentials === undefined ? [] : [[1, credentials.condition]]),
   ),
-  gauge(
+  each(
     'credentials_condition_age_seconds',
     'Seconds since the credentials took their present condition.',
-    CLUSTER,
-    ofEach(({ credentials }) => credentials?.ageSeconds),
+    ({ credentials }) => credentials?.ageSeconds,
   ),
-  gauge(
+  labelled(
     'credentials_left_seconds',
     'Seconds until the client certificate for the API servers, the certificate of IAM Roles Anywhere or the session ends, which an outage can outlast; negative after it. Warn at 30, 7 and 1 days, except for a session, which a provider renews.',
-    [...CLUSTER, 'what'],
-    ofEndpoints(({ endings }) => endings.map(({ what, leftSeconds }) => [leftSeconds, what] as const)),
+    'what',
+    ({ endings }) => endings.map(({ what, leftSeconds }) => [leftSeconds, what] as const),
   ),
-  gauge(
+  labelled(
     'endpoint_source_silent',
     '1 for a source that has given no answer for ten of its intervals and 15 minutes, while others answer; absent otherwise.',
-    [...CLUSTER, 'source'],
-    ofEndpoints(({ silentSources }) => silentSources.map(({ source }) => [1, source] as const)),
+    'source',
+    ({ silentSources }) => silentSources.map(({ source }) => [1, source] as const),
   ),
   counter(
     'refreshes',

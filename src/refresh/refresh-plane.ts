@@ -21,7 +21,6 @@ import type { Timers } from '../runtime/timers.ts';
 import { type AddressCheck, AddressChecks } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
-import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
 import type { Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
 import { asAnswered } from './reconcile/prove.ts';
@@ -35,6 +34,7 @@ import {
   toWallTime,
 } from './reconcile/timeline.ts';
 import { RecordKeeper, type RecordKeeperOptions, type RecordSets } from './record-keeper.ts';
+import type { ClusterSettings, RefreshTimes } from './source-builder.ts';
 
 export interface RefreshPlaneOptions {
   readonly clusters: readonly ClusterSettings[];

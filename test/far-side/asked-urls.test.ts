@@ -1,6 +1,6 @@
 /** The sign of life asks the host that the SDK asks: the SDK's own word, whatever configures it. */
 import t, { type Test } from 'tap';
-import type { ServicePlace } from '../../src/far-side/sign-of-life.ts';
+import type { ServicePlace } from '../../src/refresh/link-probe.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 import { contextOf } from './polling.ts';

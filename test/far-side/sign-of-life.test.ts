@@ -3,7 +3,7 @@ import t from 'tap';
 import { startSandbox } from '../../sandbox/sandbox.ts';
 import type { HeadOutcome } from '../../src/far-side/head.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
-import { createSignOfLife, type SignOfLifeOptions } from '../../src/far-side/sign-of-life.ts';
+import { createSignOfLife, type SignOfLifeOptions } from '../../src/refresh/link-probe.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
