@@ -7,21 +7,21 @@ import { networkInterfaces } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { connectable, ipv4Network, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { isLinkLocal, isLoopbackText, socketText } from '../protocol/words/address-text.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../records/endpoint-record.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
 import { type Fault, FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
 import type { ExportFormat, ExportRefusal, ExportSite } from './export/format.ts';
 import {
   BOTTLEROCKET,
+  HOSTS,
   KUBECONFIG,
   NETWORK_MANAGER,
   NODEADM,
   RESOLV_CONF,
   SYSTEMD_RESOLVED,
 } from './export/hosts-and-nodes.ts';
-import { HOSTS, JSON_RECORDS, ZONE } from './export/record-files.ts';
-import { BIND, COREDNS, COREDNS_HOSTS, DNSMASQ, UNBOUND, WINDOWS } from './export/resolvers.ts';
+import { BIND, COREDNS, COREDNS_HOSTS, DNSMASQ, UNBOUND, WINDOWS, ZONE } from './export/resolvers.ts';
 import { type ConfigSearch, DEFAULT_PLACES, findPlace, placesOf, searchConfig } from './running-server.ts';
 import { getStatus } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
@@ -152,39 +152,32 @@ async function siteFor(
   const servers = await serversFor(format, server, search);
   if ('error' in servers) return servers;
   if (server.length === 0 && servers.length > 0) explain(foundText(servers));
+  const configured = configuredIdentity(search, cluster);
   return {
     file: { ...file, content: records },
     nowMs: Date.now(),
     servers,
     cluster,
-    identity: { ...configuredIdentity(search, cluster), ...given({ certificate, key, ca }) },
+    identity: {
+      certificate: certificate ?? configured?.certificate,
+      key: key ?? configured?.key,
+      ca: ca ?? configured?.ca,
+    },
     serviceNetwork: serviceCidr,
   };
 }
 
-/** Without the members that no flag gave. */
-function given(
-  files: Readonly<Record<'certificate' | 'key' | 'ca', string | undefined>>,
-): ExportSite['identity'] {
-  return Object.fromEntries(Object.entries(files).filter(([, file]) => file !== undefined));
-}
-
 /** The files of the client certificate with which the server itself asks the API server. */
-function configuredIdentity(
-  search: ConfigSearch,
-  { cluster, region }: EndpointRecord,
-): ExportSite['identity'] {
-  if (search.kind !== 'config') return {};
+function configuredIdentity(search: ConfigSearch, { cluster, region }: EndpointRecord) {
+  if (search.kind !== 'config') return undefined;
   const found = search.config.clusters.find((one) => one.name === cluster && one.region === region);
-  if (found?.kubernetes?.kind !== 'certificate') return {};
-  const { certificate, key, ca } = found.kubernetes;
-  return { certificate, key, ...(ca === undefined ? {} : { ca }) };
+  return found?.kubernetes?.kind === 'certificate' ? found.kubernetes : undefined;
 }
 
 /** The formats by the name that --format takes. */
 export const FORMATS: Readonly<Record<string, ExportFormat>> = {
   hosts: HOSTS,
-  json: JSON_RECORDS,
+  json: { about: 'the records with their times', text: jsonText },
   zone: ZONE,
   'resolv.conf': RESOLV_CONF,
   'systemd-resolved': SYSTEMD_RESOLVED,
@@ -261,4 +254,52 @@ function reachable(
 
 function distinct(addresses: readonly SocketAddress[]): readonly SocketAddress[] {
   return [...new Map(addresses.map((one) => [socketText(one), one])).values()];
+}
+
+// The records as an array of JSON objects, with times for a person and ages that a program can compare.
+
+export function jsonText({ file: { content: records }, nowMs }: Pick<ExportSite, 'file' | 'nowMs'>): string {
+  return `${JSON.stringify(
+    records.map((record) => recordObject(record, nowMs)),
+    null,
+    2,
+  )}\n`;
+}
+
+function recordObject(record: EndpointRecord, nowMs: number): object {
+  const { held, details, pin } = record;
+  const confirmedAtMs = lastConfirmedAtMs(record);
+  return {
+    cluster: record.cluster,
+    region: record.region,
+    endpoint: record.endpoint,
+    describedEndpoint: otherEndpointOf(record),
+    addresses: record.addresses.map(({ address }) => address),
+    basis: record.basis,
+    ttlSeconds: record.ttlSeconds,
+    changedAt: momentText(record.changedAtMs),
+    confirmedAt: Object.fromEntries(
+      Object.entries(record.confirmedAtMs).map(([source, ms]) => [source, momentText(ms)]),
+    ),
+    confirmedAgeSeconds:
+      confirmedAtMs === undefined ? undefined : Math.max(0, Math.round((nowMs - confirmedAtMs) / 1000)),
+    lastRefreshFailed: record.lastRefreshFailed,
+    held: held && { addresses: held.addresses, reason: held.reason, since: momentText(held.sinceMs) },
+    pin: pin && {
+      addresses: pin.addresses,
+      why: pin.why,
+      by: pin.by,
+      since: momentText(pin.sinceMs),
+      until: momentText(pin.untilMs),
+    },
+    clusterId: details?.id,
+    vpcId: details?.vpcId,
+    subnetIds: details?.subnetIds,
+    generation: details?.generation,
+    certificateAuthority: details?.certificateAuthority,
+  };
+}
+
+function momentText(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
 }

@@ -44,8 +44,13 @@ export interface ExportSite {
   readonly serviceNetwork: string | undefined;
 }
 
+/** Lines of a file. */
+export function textOf(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`;
+}
+
 /** `outpost-dns export: generation 42, written 2026-...`, for a comment at the head. */
-export function headLine({ file: { generation, writtenAtMs } }: Pick<ExportSite, 'file'>): string {
+export function headLine({ generation, writtenAtMs }: EndpointsFile): string {
   return `outpost-dns export: generation ${generation}, written ${new Date(writtenAtMs).toISOString()}`;
 }
 
@@ -63,6 +68,18 @@ export function recordTitle(record: EndpointRecord, nowMs: number): string {
       ? 'never confirmed'
       : `confirmed ${ageText((nowMs - confirmedAtMs) / 1000)} ago`;
   return printable(`${cluster}${region === undefined ? '' : ` (${region})`}, ${age}`);
+}
+
+/** A comment, and a line for each name and address; a comment alone where the record cannot stand in a hosts file. */
+export function hostLines(record: EndpointRecord, nowMs: number): string[] {
+  const { endpoint, addresses } = record;
+  const head = `# ${recordTitle(record, nowMs)}`;
+  if (endpoint === undefined) return [`${head}: its endpoint name is not known`];
+  if (addresses.length === 0) return [`${head}: no address is known`];
+  const names = endpointNames(record);
+  const unfit = names.find((name) => !/^[a-z0-9._-]+$/.test(name));
+  if (unfit !== undefined) return [`${head}: "${unfit}" cannot stand in a hosts file`];
+  return [head, ...names.flatMap((name) => addresses.map(({ address }) => `${address} ${name}`))];
 }
 
 /** Endpoints of EKS end so, in every partition: `abc.gr7.<region>.eks.amazonaws.com`. */
