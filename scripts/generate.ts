@@ -3,7 +3,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { SERVE_MESSAGES } from '../src/commands/serve-messages.ts';
+import { SERVE_MESSAGES } from '../src/commands/serve.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { checksPage } from './checks-page.ts';

@@ -1,6 +1,7 @@
 /** Joins the rooms' declarations of log lines to one list. `docs/log.md` is generated from it. */
 import { CONTROL_MESSAGES } from '../src/admin/control-server.ts';
 import { HTTP_MESSAGES } from '../src/admin/http-server.ts';
+import { HEALTH_MESSAGES } from '../src/commands/own-health.ts';
 import { DAEMON_MESSAGES } from '../src/daemon/daemon-messages.ts';
 import { DRILL_MESSAGES } from '../src/drill/drill.ts';
 import { FAR_SIDE_MESSAGES } from '../src/far-side/far-side-messages.ts';
@@ -27,6 +28,7 @@ export const ROOM_MESSAGES: readonly (readonly [room: string, Readonly<Record<st
   ['Commands', CONTROL_MESSAGES],
   ['The thread that speaks HTTPS', FAR_SIDE_MESSAGES],
   ['The runtime', RUNTIME_MESSAGES],
+  ['The watchdog', HEALTH_MESSAGES],
 ];
 
 /** The page `docs/log.md`. */

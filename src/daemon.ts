@@ -12,7 +12,7 @@ import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
-import { type Daemon, RunningDaemon } from './daemon/running-daemon.ts';
+import { Daemon } from './daemon/running-daemon.ts';
 import { notReady } from './daemon/server-report.ts';
 import { watchTrend } from './daemon/trend-watch.ts';
 import type { Log } from './log/log.ts';
@@ -50,7 +50,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   // after everything is saved: until then queries are answered, and from then on they wait for the next process
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   opened.use(await openState(parts, rooms));
-  const daemon = new RunningDaemon(parts, rooms);
+  const daemon = new Daemon(parts, rooms);
   // nothing to serve: a person may be waiting for the first poll
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await listeners.start(parts.config.listen.dns);

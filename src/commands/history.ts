@@ -1,7 +1,7 @@
 /** `outpost-dns history`: shows the ledger's events. The command reads the files of the ledger, with or without a running server. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { readDuration } from '../config/kinds/quantity.ts';
-import { ageText, type Tone } from '../report/report.ts';
+import { ageText } from '../report/report.ts';
 import { LEDGER_KINDS } from '../store/ledger-format.ts';
 import { type LedgerReading, type ReadEntry, readLedger } from '../store/ledger-reader.ts';
 import { sentenceOfEntry } from '../store/ledger-sentence.ts';
@@ -15,7 +15,7 @@ import {
   plural,
   print,
   printable,
-  type Style,
+  tonedText,
 } from './terminal.ts';
 
 interface HistoryOptions {
@@ -138,19 +138,10 @@ function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
   ];
 }
 
-const STYLES: Readonly<Record<Tone, Style | undefined>> = {
-  plain: undefined,
-  good: 'green',
-  doubtful: 'yellow',
-  bad: 'red',
-};
-
 function entryRow(entry: ReadEntry, paint: Paint): string[] {
   const { at, kind } = entry;
   const { text, tone = 'plain' } = sentenceOfEntry(entry);
-  const style = STYLES[tone];
-  const shown = printable(text);
-  return [localTime(Date.parse(at)), printable(kind), style === undefined ? shown : paint(style, shown)];
+  return [localTime(Date.parse(at)), printable(kind), tonedText(text, tone, paint)];
 }
 
 /** `2026-01-01 03:00:00`, in this machine's time zone. */

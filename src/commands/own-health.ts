@@ -11,7 +11,7 @@ import { createSocket } from 'node:dgram';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import type { Daemon } from '../daemon/running-daemon.ts';
-import type { Log } from '../log/log.ts';
+import { type Log, messages } from '../log/log.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
 import { isLoopbackText, isSix, isWildcard } from '../protocol/words/address-text.ts';
 import { CLASS, TYPE } from '../protocol/words/codes.ts';
@@ -20,15 +20,12 @@ import { inBackground } from '../runtime/background.ts';
 import { systemRandom } from '../runtime/random.ts';
 import type { ServiceManager } from '../runtime/service-manager.ts';
 import { exchange } from './dns-exchange.ts';
-import { SERVE_MESSAGES } from './serve-messages.ts';
 
 export interface Aliveness {
   readonly udp: boolean;
   readonly tcp: boolean;
 }
 
-const ALIVE: Aliveness = { udp: true, tcp: true };
-const SILENT: Aliveness = { udp: false, tcp: false };
 const ASKED_AT_ONCE = 4; // a wildcard stands for many addresses; one reply is enough
 const ATTEMPTS = 3;
 
@@ -55,25 +52,32 @@ export async function askForLife(
   const enough = new AbortController();
   const reached = Promise.all(asked.map(({ address }) => echo(address, timeoutMs, enough.signal)));
   const [udp, tcp] = await Promise.all([
-    anyOf(asked, (server, signal) => answersUdp(server, query, timeoutMs, signal)),
-    anyOf(asked, (server, signal) => answersTcp(server, query, timeoutMs, signal)),
+    anyOf(asked, async (server, signal) => {
+      const times = { timeoutMs: timeoutMs / ATTEMPTS, attempts: ATTEMPTS, signal };
+      return (await exchange({ server, query, ...times, from: ownSource(server) })).kind === 'reply';
+    }),
+    anyOf(asked, async (server, signal) => {
+      const outcome = await exchange({ server, query, timeoutMs, signal, overTcp: true });
+      // a server ends connections beyond its limits: it took them all the same, and this is the question here
+      return outcome.kind === 'reply' || outcome.wasClosed === true;
+    }),
   ]);
   if (udp && tcp) {
     enough.abort();
-    return ALIVE;
+    return { udp, tcp };
   }
   if ((await reached).includes('arrived')) return { udp, tcp };
   // no address that this process can reach: at least the event loop has to take datagrams
-  return (await echo('127.0.0.1', timeoutMs)) === 'lost' ? SILENT : ALIVE;
+  const isAlive = (await echo('127.0.0.1', timeoutMs)) !== 'lost';
+  return { udp: isAlive, tcp: isAlive };
 }
 
 /** Says which addresses the host has at this moment. Where the host lists none, as in a sandbox, every address counts. */
 function hostHas(interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]>): (address: string) => boolean {
-  let listed = new Set<string>();
+  const listed = new Set<string>();
   try {
-    listed = new Set(
-      Object.values(interfaces()).flatMap((infos = []) => infos.map(({ address }) => address)),
-    );
+    for (const infos of Object.values(interfaces()))
+      for (const { address } of infos ?? []) listed.add(address);
   } catch {
     // no AF_NETLINK
   }
@@ -126,28 +130,6 @@ async function anyOf(
   return isAlive;
 }
 
-async function answersUdp(
-  server: SocketAddress,
-  query: Uint8Array,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const from = ownSource(server);
-  const options = { server, query, timeoutMs: timeoutMs / ATTEMPTS, attempts: ATTEMPTS, signal, from };
-  return (await exchange(options)).kind === 'reply';
-}
-
-/** A server ends connections beyond its limits: it took them all the same, and this is the question here. */
-async function answersTcp(
-  server: SocketAddress,
-  query: Uint8Array,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const outcome = await exchange({ server, query, timeoutMs, signal, overTcp: true });
-  return outcome.kind === 'reply' || outcome.wasClosed === true;
-}
-
 /** A source address of its own on loopback, with no rate limit that other clients have used up. */
 function ownSource({ address }: SocketAddress): string | undefined {
   if (process.platform !== 'linux' || !address.startsWith('127.')) return undefined;
@@ -166,6 +148,15 @@ function ownQuestion(endpoint: string | undefined): Uint8Array {
     checkingDisabled: false,
   });
 }
+
+export const HEALTH_MESSAGES = messages({
+  unanswered: {
+    level: 'error',
+    text: 'own query was not answered: without answers the service manager ends the server',
+    fields: { udp: 'whether UDP answered', tcp: 'whether TCP answered', endpoint: 'the name asked for' },
+    fix: 'find out what takes the processor from the server: `nodejs_eventloop_lag_max_seconds`, `top`',
+  },
+});
 
 export interface WatchdogParts {
   readonly daemon: Pick<Daemon, 'vitals' | 'usable'>;
@@ -231,7 +222,7 @@ async function notifyIfAlive(
   // a receive queue that a flood keeps full drops our query too: replies to other clients count as well
   const now = daemon.vitals().replies;
   const isAlive = (udp || now.udp > replies.udp) && (tcp || now.tcp > replies.tcp);
-  if (!isAlive) return SERVE_MESSAGES.unanswered(log, { udp, tcp, endpoint });
+  if (!isAlive) return HEALTH_MESSAGES.unanswered(log, { udp, tcp, endpoint });
   const assignments = told();
   if (assignments.length > 0) manager.notify(...assignments);
 }

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Daemon } from '../daemon/running-daemon.ts';
 import { isStartRefusal, startDaemon } from '../daemon.ts';
-import type { Log } from '../log/log.ts';
+import { type Log, messages } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
@@ -24,8 +24,37 @@ import { systemTimers } from '../runtime/timers.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';
 import { configReader, readConfigForStart } from './config-file.ts';
 import { startWatchdog } from './own-health.ts';
-import { SERVE_MESSAGES } from './serve-messages.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
+
+/** The log lines of the process around the server. */
+export const SERVE_MESSAGES = messages({
+  stopping: { level: 'info', text: 'stopping', fields: { signal: 'the signal' } },
+  stopped: { level: 'info', text: 'stopped' },
+  signalIgnored: {
+    level: 'warn',
+    text: 'a signal without a meaning here is ignored',
+    fields: { signal: 'the signal' },
+    fix: 'reload with SIGHUP, end with SIGTERM; figures are on `/metrics`, and the service manager keeps the log',
+  },
+  threadsHang: {
+    level: 'warn',
+    text: 'threads hang in the operating system: the process ends without them',
+    fields: { threads: 'threads that have not ended' },
+    fix: 'look for a hanging file system (NFS) or device. Nothing is lost: everything was saved before',
+  },
+  stopHangs: {
+    level: 'error',
+    text: 'the stop hangs: the process ends without the rest of it',
+    fields: { seconds: 'how long it has lasted' },
+    fix: 'look for a hanging file system under `state.directory`. What was saved before the stop is whole',
+  },
+  runtimeWarns: {
+    level: 'warn',
+    text: 'the runtime warns',
+    fields: { warning: 'its words', name: 'the kind of warning' },
+    fix: 'report the line if it comes again',
+  },
+});
 
 export function define(command: Command, { ended, signals }: Run): void {
   command

@@ -2,12 +2,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import { socketText } from '../protocol/words/address-text.ts';
-import type { Cell, Panel, Tone, Toned } from '../report/report.ts';
+import type { Cell, Panel } from '../report/report.ts';
 import { askForLife } from './own-health.ts';
 import { findPlace } from './running-server.ts';
 import { getPage, getPanels, getStatus, readHttpAddress } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
-import { columns, explain, type Paint, paintForTerminal, print, printable, type Style } from './terminal.ts';
+import { columns, explain, type Paint, paintForTerminal, print, printable, tonedText } from './terminal.ts';
 
 interface StatusOptions {
   readonly admin?: SocketAddress;
@@ -91,12 +91,6 @@ function unhealthy(admin: SocketAddress, detail: string): ExitCode {
   return EXIT.finding;
 }
 
-const STYLES: Readonly<Record<Exclude<Tone, 'plain'>, Style>> = {
-  good: 'green',
-  doubtful: 'yellow',
-  bad: 'red',
-};
-
 /**
  * Draws the panels that the rooms report on a terminal, without knowledge of their content. The first panel has no title: it
  * says whether the server is ready.
@@ -143,9 +137,6 @@ function bodyLines({ notes = [], facts = [], head, rows = [], rest }: Panel, pai
 
 function cellText(value: Cell, paint: Paint): string {
   if (typeof value === 'string' || typeof value === 'number') return printable(String(value));
-  return 'text' in value ? wordText(value, paint) : value.map((one) => cellText(one, paint)).join(', ');
-}
-
-function wordText({ text, tone }: Toned, paint: Paint): string {
-  return tone === 'plain' ? printable(text) : paint(STYLES[tone], printable(text));
+  if ('text' in value) return tonedText(value.text, value.tone, paint);
+  return value.map((one) => cellText(one, paint)).join(', ');
 }

@@ -1,8 +1,9 @@
 /** The output of commands: explanations, colours, columns, and text without control characters. */
 import { stripVTControlCharacters, styleText } from 'node:util';
+import type { Tone } from '../report/report.ts';
 import { EXIT } from './subcommand.ts';
 
-export type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green';
+type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green';
 export type Paint = (style: Style, text: string) => string;
 
 /** Colours only on a terminal, and not where NO_COLOR is set. */
@@ -27,6 +28,13 @@ export function explain(failure: string, fix?: string): void {
  */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]+/gu, ' ').trim();
+}
+
+const STYLES = { good: 'green', doubtful: 'yellow', bad: 'red' } as const;
+
+/** The text as it may be printed, in the colour of its tone. */
+export function tonedText(text: string, tone: Tone, paint: Paint): string {
+  return tone === 'plain' ? printable(text) : paint(STYLES[tone], printable(text));
 }
 
 /** `1 warning`, `2 warnings`, `2 queries`. */

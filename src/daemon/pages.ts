@@ -19,11 +19,11 @@ import { rehearseCut } from './as-if-cut.ts';
 import type { DaemonParts } from './parts.ts';
 import { ROOM_REPORTS } from './report.ts';
 import type { Rooms } from './rooms.ts';
-import type { RunningDaemon } from './running-daemon.ts';
+import type { Daemon } from './running-daemon.ts';
 
 export { importMetrics } from '../admin/pages.ts';
 
-export function pagesOf(parts: DaemonParts, rooms: Rooms, daemon: RunningDaemon): Pages {
+export function pagesOf(parts: DaemonParts, rooms: Rooms, daemon: Daemon): Pages {
   const { clock, pause, timers } = parts;
   return createPages({
     reports: ROOM_REPORTS,

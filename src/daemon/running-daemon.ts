@@ -21,21 +21,7 @@ export interface Vitals {
   readonly replies: { readonly udp: number; readonly tcp: number };
 }
 
-export interface Daemon {
-  /** Reads the configuration again and applies it where it is valid; otherwise logs its faults and keeps the running configuration. Never rejects. */
-  reload(): Promise<void>;
-  report(): StatusReport;
-  /** Resolves when an address is served that a client can use: not for loopback alone, unless that is all that was asked for. */
-  readonly usable: Promise<void>;
-  /** Returns the facts from which a watchdog decides whether the server answers queries. */
-  vitals(): Vitals;
-  /** The host was suspended: everything that is kept has aged, and may have changed meanwhile. */
-  resumed(suspendedMs: number): void;
-  /** Saves while queries are answered, lets queries in flight end, closes the sockets. `reason` is for the ledger, such as `SIGTERM`. */
-  stop(reason: string): Promise<void>;
-}
-
-export class RunningDaemon implements Daemon {
+export class Daemon {
   readonly #parts: DaemonParts;
   readonly #rooms: Rooms;
   readonly #startedMs: number;
@@ -67,6 +53,7 @@ export class RunningDaemon implements Daemon {
     return this.#readers.isAllowed(address);
   }
 
+  /** Resolves when an address is served that a client can use: not for loopback alone, unless that is all that was asked for. */
   get usable(): Promise<void> {
     return this.#rooms.listeners.usable;
   }
@@ -94,7 +81,10 @@ export class RunningDaemon implements Daemon {
     if (upstreams.length > 0) DAEMON_MESSAGES.ownUpstream(this.#parts.log, { upstreams });
   }
 
-  /** A waiting reload serves all requests that come while it waits: it reads the file when it runs. */
+  /**
+   * Reads the configuration again and applies it where it is valid; otherwise logs its faults and keeps the running
+   * configuration. A waiting reload serves all requests that come while it waits: it reads the file when it runs. Never rejects.
+   */
   reload(): Promise<void> {
     if (this.#isReloadWaiting) return this.#reloading;
     this.#isReloadWaiting = true;
@@ -199,12 +189,16 @@ export class RunningDaemon implements Daemon {
     if (changed.length > 0) DAEMON_MESSAGES.needsRestart(this.#parts.log, { keys: changed });
   }
 
-  /** Polls first for the addresses and answers that clients get, before any other work that has become due. */
+  /**
+   * The host was suspended: everything that is kept has aged, and may have changed meanwhile. Polls first for the addresses and
+   * answers that clients get, before any other work that has become due.
+   */
   resumed(suspendedMs: number): void {
     DAEMON_MESSAGES.suspended(this.#parts.log, { suspendedMs: Math.round(suspendedMs) });
     this.#rooms.pollAgain('the host was suspended');
   }
 
+  /** Returns the facts from which a watchdog decides whether the server answers queries. */
   vitals(): Vitals {
     const { listeners, serving, intake } = this.#rooms;
     const answered = serving.current.records.find(
@@ -230,6 +224,7 @@ export class RunningDaemon implements Daemon {
     });
   }
 
+  /** Saves while queries are answered, lets queries in flight end, closes the sockets. `reason` is for the ledger, such as `SIGTERM`. */
   async stop(reason: string): Promise<void> {
     this.#stopping.abort();
     await this.#reloading;

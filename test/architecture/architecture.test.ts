@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ROOM_MESSAGES } from '../../scripts/room-messages.ts';
-import { SERVE_MESSAGES } from '../../src/commands/serve-messages.ts';
+import { SERVE_MESSAGES } from '../../src/commands/serve.ts';
 import type { Declaration } from '../../src/log/log.ts';
 import { isIn, linesWith, readSourceFiles } from '../helpers/source-files.ts';
 

@@ -7,7 +7,7 @@ import type { Test } from 'tap';
 import type { NetworkParts } from '../../src/daemon/parts.ts';
 import type { StatusReport } from '../../src/daemon/report.ts';
 import { buildRooms, type Rooms } from '../../src/daemon/rooms.ts';
-import { RunningDaemon } from '../../src/daemon/running-daemon.ts';
+import { Daemon } from '../../src/daemon/running-daemon.ts';
 import type { FarSource } from '../../src/far-side/poll.ts';
 import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
 import { typeName } from '../../src/protocol/words/codes.ts';
@@ -44,7 +44,7 @@ export class VirtualSite {
   readonly time = new VirtualTime();
   readonly log = new CollectingLog();
   readonly rooms: Rooms;
-  readonly daemon: RunningDaemon;
+  readonly daemon: Daemon;
   #isUp = true;
   /** What was sent while the link was down, and is sent again. */
   readonly #lost = new Set<() => void>();
@@ -57,7 +57,7 @@ export class VirtualSite {
   /** What an upstream says to a question such as `www.example.com A`, where it is not what `end` below has. */
   says: (question: string, upstream: string) => Buffer | 'silence' | undefined = () => undefined;
 
-  private constructor(build: (site: VirtualSite) => readonly [Rooms, RunningDaemon]) {
+  private constructor(build: (site: VirtualSite) => readonly [Rooms, Daemon]) {
     [this.rooms, this.daemon] = build(this);
   }
 
@@ -85,7 +85,7 @@ ${more}`);
         runtime: 'node',
       };
       const rooms = buildRooms(parts, { libc: undefined, datagrams: undefined });
-      return [rooms, new RunningDaemon(parts, rooms)];
+      return [rooms, new Daemon(parts, rooms)];
     });
     const { plane, retained, probe } = site.rooms;
     await plane.load([]);

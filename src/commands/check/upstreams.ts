@@ -8,7 +8,7 @@ import type { Config } from '../../config/config.ts';
 import { composeOwnQuery } from '../../protocol/wire/query.ts';
 import { TYPE } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import { exchange, readReply } from '../dns-exchange.ts';
+import { exchange, type LookupReply, readReply } from '../dns-exchange.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';
 
@@ -38,22 +38,14 @@ export interface UpstreamAnswer {
 /** Asks every upstream once, side by side. */
 export async function askUpstreams({ config, endpoints }: Site): Promise<readonly UpstreamAnswer[]> {
   const endpoint = endpoints.find(({ name }) => name !== undefined)?.name;
-  const asked = new Map<
-    string,
-    { readonly upstream: Upstream; readonly isDefault: boolean; readonly name: string }
-  >();
-  for (const upstream of config.upstreams)
-    asked.set(upstream.text, { upstream, isDefault: true, name: endpoint ?? '.' });
-  for (const zone of config.zones) {
-    if (!('forwardTo' in zone)) continue;
-    for (const upstream of zone.forwardTo.upstreams) {
-      if (!asked.has(upstream.text))
-        asked.set(upstream.text, { upstream, isDefault: false, name: zone.name });
-    }
-  }
-  return Promise.all(
-    [...asked.values()].map(({ upstream, isDefault, name }) => askOne(upstream, isDefault, name, endpoint)),
+  const ofZones = config.zones.flatMap((zone) =>
+    'forwardTo' in zone ? zone.forwardTo.upstreams.map((upstream) => ({ upstream, name: zone.name })) : [],
   );
+  const defaults = config.upstreams.map((upstream) => ({ upstream, name: endpoint ?? '.' }));
+  // an upstream of several names is asked for the first of them
+  const byText = Map.groupBy([...defaults, ...ofZones], ({ upstream }) => upstream.text);
+  const asked = [...byText.values()].flatMap((all) => all.slice(0, 1));
+  return Promise.all(asked.map((one) => askOne(one.upstream, defaults.includes(one), one.name, endpoint)));
 }
 
 async function askOne(
@@ -87,14 +79,7 @@ async function askOne(
   };
 }
 
-function dataOf(
-  {
-    records,
-  }: {
-    readonly records: readonly { readonly section: string; readonly type: string; readonly data: string }[];
-  },
-  type: string,
-): readonly string[] {
+function dataOf({ records }: LookupReply, type: string): readonly string[] {
   return records.filter((one) => one.section === 'answer' && one.type === type).map(({ data }) => data);
 }
 
