@@ -20,11 +20,6 @@ import { type ForwardFailure, notAsked, ownQuestion } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
 
-interface AskedMembers {
-  readonly kind: QuestionKind;
-  readonly members: readonly GroupMember[];
-}
-
 /**
  * Which upstreams are asked, and how; or the outcome, where none is. The server asks a question of its own (`isOwn`) even if its
  * suffix is cut and the upstreams are down.
@@ -34,7 +29,7 @@ export function chooseMembers(
   query: Query,
   isOwn: boolean,
   nowMs: number,
-): AskedMembers | ForwardFailure {
+): { readonly kind: QuestionKind; readonly members: readonly GroupMember[] } | ForwardFailure {
   // upstreams that fail for this suffix are left out while others do not
   const willing = where(members, (member) => member.isWilling(query, nowMs));
   if (willing.length > 0) {

@@ -12,7 +12,6 @@
  * wildcard is one socket where the service manager handed one over, or where datagrams bring the address that they were sent
  * to. Elsewhere, and beside a program that holds the port on one address, it is a socket for each address of the host.
  */
-
 import {
   isIpv6LinkLocal,
   isLoopbackText,
@@ -70,6 +69,11 @@ export class Listeners {
   #turn: Promise<void> = Promise.resolve();
   #isClosed = false;
   readonly #usable = Promise.withResolvers<void>();
+  /**
+   * Resolves when an address is served that a client on another host can have. Where only loopback was asked for, that is
+   * as soon as it is served.
+   */
+  readonly usable: Promise<void> = this.#usable.promise;
   #isUsable = false;
 
   constructor(context: ListenersContext) {
@@ -81,20 +85,13 @@ export class Listeners {
   get addresses(): ListeningOn[] {
     const found = new Map<string, ListeningOn>();
     for (const { endpoint } of this.#bound.values()) {
-      const { served, udpKind: udp } = endpoint;
-      const { port } = endpoint.address;
-      for (const { address } of served.only ?? [endpoint.address])
-        found.set(socketText({ address, port }), { address, port, udp });
+      const { address: bound, served, udpKind: udp } = endpoint;
+      for (const one of served.only ?? [bound]) {
+        const address = { address: one.address, port: bound.port };
+        found.set(socketText(address), { ...address, udp });
+      }
     }
     return [...found.values()];
-  }
-
-  /**
-   * Resolves when an address is served that a client on another host can have. Where only loopback was asked for, that is
-   * as soon as it is served.
-   */
-  get usable(): Promise<void> {
-    return this.#usable.promise;
   }
 
   /**
@@ -175,16 +172,14 @@ export class Listeners {
     }
     if (absent[0] !== undefined) throw absent[0];
     const texts = addresses.map(socketText).join('", "');
-    throw new ListenerError(
-      'nothing-bound',
-      texts,
-      `cannot listen anywhere: no address of this host for "${texts}"`,
-    );
+    const message = `cannot listen anywhere: no address of this host for "${texts}"`;
+    throw new ListenerError('nothing-bound', texts, message);
   }
 
-  async #bind(address: ListenAddress): Promise<string> {
+  /** Returns the address with its real port. */
+  async #bind(address: ListenAddress): Promise<ListenAddress> {
     const asked = socketText(address);
-    if (this.#bound.has(asked)) return asked;
+    if (this.#bound.has(asked)) return address;
     // wanted again while its old sockets still close: "in use" would blame another program
     await this.#leaving.get(asked)?.close(0);
     const endpoint = await bindAddress(address, this.#context);
@@ -192,24 +187,21 @@ export class Listeners {
     if (address.port === 0) this.#freePorts.set(asked, endpoint.address.port);
     this.#bound.set(key, { endpoint, absentSinceMs: undefined });
     this.#skipped.delete(key);
-    const { udpKind: udp, isHanded } = endpoint;
-    const handed = isHanded ? { handed: true } : {};
-    LISTENER_MESSAGES.listening(this.#context.log, { address: key, udp, ...handed });
-    return key;
+    const handed = endpoint.isHanded ? { handed: true } : {};
+    LISTENER_MESSAGES.listening(this.#context.log, { address: key, udp: endpoint.udpKind, ...handed });
+    return endpoint.address;
   }
 
   /** Binds each of these addresses; an address that cannot be bound does not stop the others. */
-  async #bindEach(wanted: ListenAddress, addresses: readonly string[]): Promise<Binding> {
+  async #bindEach(wanted: ListenAddress, addresses: readonly string[]) {
     const keys: string[] = [];
     const errors: ListenerError[] = [];
     for (const address of addresses) {
       const { port } = this.#withPort(wanted);
       try {
-        const key = await this.#bind({ address, port });
-        keys.push(key);
-        const bound = this.#bound.get(key);
-        if (port === 0 && bound !== undefined)
-          this.#freePorts.set(socketText(wanted), bound.endpoint.address.port);
+        const bound = await this.#bind({ address, port });
+        keys.push(socketText(bound));
+        if (port === 0) this.#freePorts.set(socketText(wanted), bound.port);
       } catch (error) {
         if (!(error instanceof ListenerError)) throw error;
         errors.push(error);
@@ -242,9 +234,8 @@ export class Listeners {
 
   /** What decides between one socket and several: with the addresses of the sockets that are open now. */
   get #facts(): PlanFacts {
-    const { handed, hasPacketInfo = false } = this.#context;
     const open = [...this.#bound.values()].map(({ endpoint }) => endpoint.address);
-    return { ...(handed === undefined ? {} : { handed }), hasPacketInfo, open };
+    return { ...this.#context, open };
   }
 
   /** Logs an address that is not listened on, once until the reason changes. */
@@ -357,9 +348,4 @@ export class Listeners {
 
 function without(keys: Iterable<string>, excluded: ReadonlySet<string>): string[] {
   return [...keys].filter((key) => !excluded.has(key));
-}
-
-interface Binding {
-  readonly keys: string[];
-  readonly errors: ListenerError[];
 }

@@ -39,6 +39,8 @@ const LEFT_PER_TURN = 16;
 /** Clients that are kept to be used again, of each socket: as many queries wait at a time where thousands come in a second. */
 const MOST_FREE = 512;
 
+const NO_WORDS = new Uint32Array(0);
+
 /** The buffers of all sockets of one kind: a host with thousands of addresses needs no more than a host with one. */
 interface Buffers {
   readonly received: DatagramBatch;
@@ -86,6 +88,8 @@ export class BatchedUdpListener implements UdpListener {
   #isFlushDue = false;
   /** Clients whose reply is laid; used again. */
   readonly #free: Waiting[] = [];
+  /** Of the query at hand; used again. */
+  readonly #sender: Sender = { words: NO_WORDS, wordAt: 0, info: NO_WORDS, infoAt: -1 };
   /** When the batch at hand was received. */
   #nowMs = 0;
   /** Under light load a datagram stays in the socket until it is answered. */
@@ -214,9 +218,9 @@ export class BatchedUdpListener implements UdpListener {
     setImmediate(() => {
       this.#nowMs = this.#context.clock.monotonicMs();
       for (const { octets, name, info } of left.splice(0, LEFT_PER_TURN)) {
-        const names = { octets: name, words: new Uint32Array(name.buffer) };
-        const infoAt = info === undefined ? -1 : 0;
-        this.#answer(octets, 0, octets.length, names.octets, names.words, 0, info ?? names.words, infoAt);
+        const words = new Uint32Array(name.buffer);
+        const sender = { words, wordAt: 0, info: info ?? words, infoAt: info === undefined ? -1 : 0 };
+        this.#answer(octets, 0, octets.length, name, sender);
       }
       this.#flush();
       this.#answerLeft(left);
@@ -224,36 +228,29 @@ export class BatchedUdpListener implements UdpListener {
   }
 
   #answerSlot(received: DatagramBatch, slot: number): void {
-    const { slots, names, nameWords, infoWords } = received;
-    const infoAt = this.#hasInfo ? received.infoAt(slot) : -1;
+    const sender = this.#sender;
+    sender.words = received.nameWords;
+    sender.wordAt = slot * NAME_WORDS;
+    sender.info = received.infoWords;
+    sender.infoAt = this.#hasInfo ? received.infoAt(slot) : -1;
     const start = slot * SLOT_OCTETS;
-    const end = start + received.lengthOf(slot);
-    this.#answer(slots, start, end, names, nameWords, slot * NAME_WORDS, infoWords, infoAt);
+    this.#answer(received.slots, start, start + received.lengthOf(slot), received.names, sender);
   }
 
-  /** Answers the query in `octets` of the client in `names`, as octets and as words, from `nameAt` of the words on. */
-  #answer(
-    octets: Uint8Array,
-    start: number,
-    end: number,
-    names: Uint8Array,
-    nameWords: Uint32Array,
-    nameAt: number,
-    infoWords: Uint32Array,
-    infoAt: number,
-  ): void {
+  /** Answers the query in `octets`. `names`: the words of the sender as octets. */
+  #answer(octets: Uint8Array, start: number, end: number, names: Uint8Array, sender: Sender): void {
     const { intake } = this.#context;
-    if (infoAt >= 0 && !this.#isServed(infoWords, infoAt)) return;
+    if (sender.infoAt >= 0 && !this.#isServed(sender.info, sender.infoAt)) return;
     const replies = this.#space();
     if (replies === undefined) return;
-    const at = nameAt * 4;
+    const at = sender.wordAt * 4;
     const { turn } = intake;
     const port = ((names[at + 2] ?? 0) << 8) | (names[at + 3] ?? 0);
     turn.from('udp', names, at + this.#addressAt, this.#family, port, this.#nowMs);
     turn.into(replies.slots, this.#laid * EDNS_UDP_OCTETS);
     const length = intake.receive(octets, start, end);
-    if (length > 0) this.#lay(replies, length, nameWords, nameAt, infoWords, infoAt);
-    else if (length === PENDING) this.#answerLater(octets, start, end, nameWords, nameAt, infoWords, infoAt);
+    if (length > 0) this.#lay(replies, length, sender);
+    else if (length === PENDING) this.#answerLater(octets, start, end, sender);
   }
 
   /** Whether a datagram was sent to an address that is served: not to a broadcast or multicast address, which no reply may leave from. */
@@ -265,34 +262,20 @@ export class BatchedUdpListener implements UdpListener {
     return this.#how.served?.hasWords(words, isFour ? at + 2 : at, this.#family) ?? true;
   }
 
-  #answerLater(
-    octets: Uint8Array,
-    start: number,
-    end: number,
-    nameWords: Uint32Array,
-    nameAt: number,
-    infoWords: Uint32Array,
-    infoAt: number,
-  ): void {
+  #answerLater(octets: Uint8Array, start: number, end: number, sender: Sender): void {
     const waiting = this.#free.pop() ?? new Waiting((one, message) => this.#answered(one, message));
-    const { client, info } = waiting;
-    copyWords(nameWords, nameAt, client);
-    waiting.hasInfo = infoAt >= 0;
-    if (infoAt >= 0) copyWords(infoWords, infoAt, info);
+    const { words, info } = waiting.sender;
+    copyWords(sender.words, sender.wordAt, words);
+    const hasInfo = sender.infoAt >= 0;
+    waiting.sender.infoAt = hasInfo ? 0 : -1;
+    if (hasInfo) copyWords(sender.info, sender.infoAt, info);
     const { intake, taken } = this.#context;
+    const kept = hasInfo ? info : undefined;
     // a query that a process before this one has left is kept no more: it has no `octets` in the socket's slots
     waiting.kept =
       taken === undefined || octets !== this.#open?.buffers.received.slots
         ? -1
-        : taken.keep(
-            this.#addressText,
-            octets,
-            start,
-            end,
-            client,
-            infoAt < 0 ? undefined : info,
-            this.#nowMs,
-          );
+        : taken.keep(this.#addressText, octets, start, end, words, kept, this.#nowMs);
     this.#drain.began();
     intake.later(waiting.send);
   }
@@ -313,12 +296,12 @@ export class BatchedUdpListener implements UdpListener {
     this.#drain.ended();
   }
 
-  #layLater(message: Uint8Array, { client, info, hasInfo }: Waiting): void {
+  #layLater(message: Uint8Array, { sender }: Waiting): void {
     const replies = this.#space();
     if (replies === undefined) return;
     const from = this.#laid * EDNS_UDP_OCTETS;
     for (let at = 0; at < message.length; at++) replies.slots[from + at] = message[at] ?? 0;
-    this.#lay(replies, message.length, client, 0, info, hasInfo ? 0 : -1);
+    this.#lay(replies, message.length, sender);
     this.#flushSoon();
   }
 
@@ -335,15 +318,8 @@ export class BatchedUdpListener implements UdpListener {
     return buffers.replies;
   }
 
-  /** Addresses the reply in the next free slot: to the `sockaddr` at `wordAt`, from the address in the packet information. */
-  #lay(
-    replies: DatagramBatch,
-    length: number,
-    words: Uint32Array,
-    wordAt: number,
-    info: Uint32Array,
-    infoAt: number,
-  ): void {
+  /** Addresses the reply in the next free slot: to the sender, from the address in the packet information. */
+  #lay(replies: DatagramBatch, length: number, { words, wordAt, info, infoAt }: Sender): void {
     const to = this.#laid * NAME_WORDS;
     for (let i = 0; i < NAME_WORDS; i++) replies.nameWords[to + i] = words[wordAt + i] ?? 0;
     if (this.#hasInfo) replies.setInfo(this.#laid, info, infoAt);
@@ -389,11 +365,24 @@ export class BatchedUdpListener implements UdpListener {
   }
 }
 
-/** Where the reply of a query that waits goes to, and which address it leaves from. */
+/** Where a reply goes to, and which address it leaves from. */
+interface Sender {
+  /** The client's `sockaddr` is at `wordAt`. */
+  words: Uint32Array;
+  wordAt: number;
+  info: Uint32Array;
+  /** Where the packet information is; -1: there is none. */
+  infoAt: number;
+}
+
+/** A query that waits: words of its own. */
 class Waiting {
-  readonly client = new Uint32Array(NAME_WORDS);
-  readonly info = new Uint32Array(INFO_WORDS);
-  hasInfo = false;
+  readonly sender: Sender = {
+    words: new Uint32Array(NAME_WORDS),
+    wordAt: 0,
+    info: new Uint32Array(INFO_WORDS),
+    infoAt: -1,
+  };
   /** Its slot in `TakenQueries`, or -1. */
   kept = -1;
   readonly send: (message: Uint8Array) => void;

@@ -11,12 +11,7 @@ import {
   writeHeaderOnlyReply,
   writeLocalReply,
 } from '../../protocol/wire/reply.ts';
-import {
-  JUST_NOW,
-  type PatchOptions,
-  type TtlPatch,
-  writePatchedReply,
-} from '../../protocol/wire/response-patch.ts';
+import { JUST_NOW, type PatchOptions, writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { OPEN_ALIAS } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import {
@@ -60,8 +55,7 @@ export class OwnAnswers {
     const { query } = turn;
     if (query.qclass === CLASS.IN) return PASS;
     const answer = query.qclass === CLASS.CH ? this.#deps.rules.identity.find(query) : undefined;
-    if (answer === undefined) return writeEmpty(turn, RCODE.REFUSED, undefined);
-    return this.write(turn, answer);
+    return answer === undefined ? writeEmpty(turn, RCODE.REFUSED, undefined) : this.write(turn, answer);
   }
 
   metaType(turn: Turn): number {
@@ -286,7 +280,12 @@ export class KeptAnswers {
     return this.#write(turn, answer, ttl, extendedError);
   }
 
-  #write(turn: Turn, answer: GivenOctets['answer'], ttl: TtlPatch, extendedError?: number): number {
+  #write(
+    turn: Turn,
+    answer: GivenOctets['answer'],
+    ttl: PatchOptions['ttl'],
+    extendedError?: number,
+  ): number {
     const { octets, index } = answer;
     turn.aliases = index.aliases;
     turn.extendedError = extendedError;
