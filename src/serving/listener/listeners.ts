@@ -86,10 +86,9 @@ export class Listeners {
     const found = new Map<string, ListeningOn>();
     for (const { endpoint } of this.#bound.values()) {
       const { address: bound, served, udpKind: udp } = endpoint;
-      for (const one of served.only ?? [bound]) {
-        const address = { address: one.address, port: bound.port };
-        found.set(socketText(address), { ...address, udp });
-      }
+      const { port } = bound;
+      for (const { address } of served.only ?? [bound])
+        found.set(socketText({ address, port }), { address, port, udp });
     }
     return [...found.values()];
   }
