@@ -6,10 +6,17 @@
 import { stringify } from 'yaml';
 import * as z from 'zod';
 import { schema } from '../src/config/config.ts';
+import {
+  type AnySchema,
+  type ChoiceRule,
+  choiceRuleOf,
+  factsOf,
+  inside,
+  isMap,
+  type SchemaFacts,
+} from '../src/config/declaration.ts';
 import { variableName } from '../src/config/environment.ts';
-import { type AnySchema, factsOf, inside, isMap, type SchemaFacts } from '../src/config/facts.ts';
-import { optionName } from '../src/config/options.ts';
-import { type ChoiceRule, choiceRuleOf } from '../src/config/rule.ts';
+import { optionName } from '../src/config/key.ts';
 
 export interface DeclaredKey {
   readonly name: string;

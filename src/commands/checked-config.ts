@@ -13,8 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { inPieces, jsonTexts } from '../admin/long-text.ts';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
-import { frozen } from '../config/plain-data.ts';
-import { probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
+import { frozen, probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { ReadRequest } from './config-thread.ts';
 

@@ -7,10 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Config, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
-import { frozen } from '../config/plain-data.ts';
-import { MAX_OCTETS, type ReadFile, readConfigFile } from '../config/source-text.ts';
+import { frozen, MAX_OCTETS, type ReadFile, readConfigFile } from '../config/source-text.ts';
+import { endThread } from '../runtime/background.ts';
 import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
-import { endThread } from '../runtime/threads.ts';
 import { encodeCheckedConfig, readCheckedConfig, readOwnFile } from './checked-config.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
 import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
@@ -25,7 +24,7 @@ export async function readConfig(
 ): Promise<Config> {
   const request = requestFor(file);
   // it loads the reader of YAML and all declarations, which most starts do not need
-  const { loadConfig } = await import('../config/load.ts');
+  const { loadConfig } = await import('../config/config.ts');
   return loadConfig({ ...request, environment: { ...request.environment, ...environment }, readFile });
 }
 
@@ -72,7 +71,7 @@ export async function readConfigForStart(
     const kept = await soonOrNever(readCheckedConfig(origin, readOwnFile));
     if (kept !== undefined) return { config: kept };
     // a pipe can be read once
-    const { loadConfig } = await import('../config/load.ts');
+    const { loadConfig } = await import('../config/config.ts');
     const config = await loadConfig({ ...request, readFile: async () => octets });
     return { config, composeKept: (pause) => encodeCheckedConfig(origin, config, pause) };
   } catch (error) {

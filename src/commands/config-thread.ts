@@ -4,11 +4,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Config } from '../config/config.ts';
+import { type Config, type LoadRequest, loadConfig } from '../config/config.ts';
 import { ConfigError, type ConfigErrorCode, type Fault } from '../config/fault.ts';
-import { type LoadRequest, loadConfig } from '../config/load.ts';
 import { type ReadFile, readConfigFile } from '../config/source-text.ts';
-import { yieldToQueries } from '../runtime/threads.ts';
+import { yieldToQueries } from '../runtime/background.ts';
 
 /** The thread's input. */
 export type ReadRequest = Pick<LoadRequest, 'file' | 'explicit' | 'environment' | 'ownAddresses'>;

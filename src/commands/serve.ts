@@ -7,7 +7,14 @@ import type { Daemon } from '../daemon/running-daemon.ts';
 import { isStartRefusal, startDaemon } from '../daemon.ts';
 import { type Log, messages } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
-import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
+import {
+  directExit,
+  inBackground,
+  logBackgroundFailures,
+  noteFailure,
+  threadsEnded,
+  threadsNotEnded,
+} from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
 import { openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
@@ -19,7 +26,6 @@ import {
 } from '../runtime/service-manager.ts';
 import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
-import { directExit, threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';
 import { configReader, readConfigForStart } from './config-file.ts';

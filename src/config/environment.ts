@@ -3,11 +3,9 @@
  * `OUTPOST_DNS_UPSTREAMS` with commas. The values of the variables are laid over the data of the file.
  */
 import * as z from 'zod';
-import { schema } from './config.ts';
-import { type AnySchema, inside, keysIn, listIn } from './facts.ts';
+import { type AnySchema, inside, keysIn, listIn } from './declaration.ts';
 import { type Fault, nearestWord, type Path, pathText, quoted, shortened } from './fault.ts';
-import type { Environment } from './outbound.ts';
-import { VARIABLE_PREFIX } from './source-text.ts';
+import { type Environment, VARIABLE_PREFIX } from './source-text.ts';
 
 export interface Override {
   readonly variable: string;
@@ -21,13 +19,13 @@ export interface Overrides {
 }
 
 /** Every variable of this program, recognised by its name alone. Validation checks their values with those of the file. */
-export function readVariables(environment: Environment): Overrides {
+export function readVariables(schema: AnySchema, environment: Environment): Overrides {
   const overrides: Override[] = [];
   const faults: Fault[] = [];
   const taken = new Map<string, string>();
   for (const [variable, text] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (text === undefined || !variable.startsWith(VARIABLE_PREFIX) || isServiceLink(variable)) continue;
-    const found = readVariable(variable, text);
+    const found = readVariable(schema, variable, text);
     if ('message' in found) {
       faults.push(found);
       continue;
@@ -54,7 +52,7 @@ function isServiceLink(variable: string): boolean {
   );
 }
 
-function readVariable(variable: string, text: string): Override | Fault {
+function readVariable(schema: AnySchema, variable: string, text: string): Override | Fault {
   const path: (string | number)[] = [];
   let at: AnySchema = schema;
   for (const word of variable.slice(VARIABLE_PREFIX.length).split('__')) {

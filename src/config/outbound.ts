@@ -4,9 +4,7 @@
  * variable counts before its upper-case form. A value may hold a password: no fault quotes one.
  */
 import { type Fault, shortened } from './fault.ts';
-import { withoutUndefined } from './plain-data.ts';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
+import { type Environment, withoutUndefined } from './source-text.ts';
 
 /** The way out to AWS. */
 export interface OutboundConfig {

@@ -1,10 +1,11 @@
 /**
  * What is known of a configuration before it is parsed: its text, read once and bounded, and the place where its state probably
- * lies. It refuses to know YAML and the keys: a start may not need them.
+ * lies; and its form once it has been read, plain data that is frozen. It refuses to know YAML and the keys: a start may not need them.
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import type { Environment } from './outbound.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The names of the variables that override single keys begin with this. */
 export const VARIABLE_PREFIX = 'OUTPOST_DNS_';
@@ -117,4 +118,19 @@ export async function readConfigFile(
     await sleep(PIPE_WAIT_MS);
   }
   return octets.subarray(0, length);
+}
+
+/** The value and all that it holds, frozen. */
+export function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const inner of Object.values(value)) frozen(inner);
+  return Object.freeze(value);
+}
+
+/** An option without a value is left out: records are found by the options that a cluster has. */
+export function withoutUndefined<T>(made: T): T {
+  if (typeof made !== 'object' || made === null || Array.isArray(made)) return made;
+  for (const [name, value] of Object.entries(made))
+    if (value === undefined) Reflect.deleteProperty(made, name);
+  return made;
 }

@@ -3,22 +3,31 @@
  * was probably meant. Then reports the rules that the rest breaks.
  */
 import * as z from 'zod';
-import { schema } from './config.ts';
-import { type AnySchema, factsOf, formsOf, inside, isMap, keysIn, valueAt } from './facts.ts';
+import {
+  type AnySchema,
+  brokenRules,
+  factsOf,
+  formsOf,
+  inside,
+  isMap,
+  keysIn,
+  valueAt,
+} from './declaration.ts';
 import { type Finding, nearestWord, type Path, pathText } from './fault.ts';
-import { brokenRules } from './rule.ts';
 
-type Settings = z.output<typeof schema>;
-
-export interface Validation {
+export interface Validation<Settings> {
   /** Undefined when there are findings. */
   readonly settings?: Settings | undefined;
   readonly findings: readonly Finding[];
 }
 
 /** `ownAddresses` in canonical text. */
-export function validate(data: unknown, ownAddresses: ReadonlySet<string>): Validation {
-  const reader = new Reader();
+export function validate<Schema extends z.ZodType>(
+  schema: Schema,
+  data: unknown,
+  ownAddresses: ReadonlySet<string>,
+): Validation<z.output<Schema>> {
+  const reader = new Reader(schema);
   const draft = reader.read(schema, data, []);
   const isFaulty = faultyPaths([...reader.findings.map(({ path }) => path), ...reader.meant]);
   const broken = brokenRules(schema, draft, {
@@ -29,7 +38,7 @@ export function validate(data: unknown, ownAddresses: ReadonlySet<string>): Vali
   });
   const findings = [...reader.findings, ...broken];
   // a draft without a finding has every value of the schema
-  return findings.length === 0 ? { settings: draft as Settings, findings } : { findings };
+  return findings.length === 0 ? { settings: draft as z.output<Schema>, findings } : { findings };
 }
 
 /** Whether there is a fault at a path, above it or below it. */
@@ -43,9 +52,14 @@ function faultyPaths(paths: readonly Path[]): (path: Path) => boolean {
 type Words = Pick<Finding, 'message'> & Partial<Pick<Finding, 'fix'>>;
 
 class Reader {
+  readonly #root: AnySchema;
   readonly findings: Finding[] = [];
   /** Keys that unknown keys were probably meant to be. They are not reported as missing too. */
   readonly meant: Path[] = [];
+
+  constructor(root: AnySchema) {
+    this.#root = root;
+  }
 
   /** The draft of a value: without its faulty values, except that lists keep their length. */
   read(schema: AnySchema, data: unknown, path: Path): unknown {
@@ -109,7 +123,7 @@ class Reader {
     const free = known.filter((one) => !Object.hasOwn(data, one));
     const isSuggested = index < MAX_SUGGESTIONS;
     const near = isSuggested ? (nearestWord(key, free) ?? nearestWord(key, known)) : undefined;
-    const other = isSuggested ? unknownKeyFix(key, known) : 'remove it';
+    const other = isSuggested ? unknownKeyFix(key, known, this.#root) : 'remove it';
     const fix = near === undefined ? other : `did you mean "${near}"?`;
     this.findings.push({ path: [...path, key], message: 'unknown key', fix, isKey: true });
     return near;
@@ -135,8 +149,8 @@ function writtenForm(forms: readonly AnySchema[], data: unknown): AnySchema | un
 // A file of another program has thousands of unknown keys: suggestions for each would cost time and help no reader.
 const MAX_SUGGESTIONS = 50;
 
-function unknownKeyFix(key: string, known: readonly string[]): string {
-  const elsewhere = placesOf(key, schema, '');
+function unknownKeyFix(key: string, known: readonly string[], root: AnySchema): string {
+  const elsewhere = placesOf(key, root, '');
   if (elsewhere.length > 0) return `this key belongs at ${elsewhere.join(' or ')}`;
   return `remove it; known here: ${known.join(', ')}`;
 }

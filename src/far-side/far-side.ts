@@ -24,9 +24,9 @@ import {
   SourceError,
 } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
+import { endThread } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { smallNurseries } from '../runtime/memory.ts';
-import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection, InspectionRequest } from './endings.ts';

@@ -10,7 +10,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { SourceError } from '../records/observation.ts';
-import { FewAtOnce } from '../runtime/threads.ts';
+import { FewAtOnce } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Outbound } from './outbound.ts';
 

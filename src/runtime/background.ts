@@ -1,7 +1,12 @@
 /**
- * The one way to start work whose end no caller waits for. An error costs that work, a log line and a count, never the
- * process. An architecture test finds work that is started in another way; timers.ts runs its callbacks through here.
+ * Work beside the answers: the one way to start work whose end no caller waits for, and threads. An error costs that work, a log line
+ * and a count, never the process. An architecture test finds work that is started in another way; timers.ts runs its callbacks
+ * through here.
  */
+
+import { flushCompileCache } from 'node:module';
+import { constants, getPriority, setPriority } from 'node:os';
+import type { Worker } from 'node:worker_threads';
 import { type Log, messages } from '../log/log.ts';
 
 export const RUNTIME_MESSAGES = messages({
@@ -71,4 +76,88 @@ export function noteFailure(work: BackgroundWork, error: unknown): void {
   if (nowMs - (loggedMs.get(work) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return;
   loggedMs.set(work, nowMs);
   if (log !== undefined) RUNTIME_MESSAGES.workFailed(log, { err: error, work, failures: count });
+}
+
+// Threads beside the thread that answers queries. They get a processor after that thread, and they may fail to end.
+
+const ending = new Map<Worker, Promise<void>>();
+
+/**
+ * Tells a thread to end, and resolves once it has. A thread that hangs in a call to the operating system does not end. It
+ * waits for a pipe without a writer, or for a dead file system. An exit of the process would wait for it for ever.
+ */
+export function endThread(worker: Worker): Promise<void> {
+  const known = ending.get(worker);
+  if (known !== undefined) return known;
+  const ended = inBackground('other', async () => {
+    await worker.terminate();
+    ending.delete(worker);
+  });
+  ending.set(worker, ended);
+  return ended;
+}
+
+/** Threads that were told to end and have not. */
+export function threadsNotEnded(): number {
+  return ending.size;
+}
+
+/** Resolves once all of them have ended. It keeps no process alive. */
+export async function threadsEnded(): Promise<void> {
+  await Promise.all(ending.values());
+}
+
+/**
+ * Resolves to `_exit(2)`, or to `undefined` where C cannot be called. An exit of Node waits for every thread of the process,
+ * and a thread can wait for ever. It may hang in a call to the operating system, or be Node's own thread that reads the file
+ * of NODE_EXTRA_CA_CERTS. The caller has saved and closed everything.
+ */
+export async function directExit(): Promise<((code: number) => void) | undefined> {
+  try {
+    const { dlopen } = await import('node:ffi');
+    const { functions } = dlopen(null, { _exit: { arguments: ['int32'], return: 'void' } });
+    return (code) => {
+      flushCompileCache(); // an exit of Node would write it
+      functions._exit(code);
+    };
+  } catch {
+    return undefined; // node:ffi is absent or denied
+  }
+}
+
+/** To be called first of all in such a thread. */
+export function yieldToQueries(): void {
+  if (process.platform !== 'linux') return; // elsewhere it is the priority of the whole process
+  const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority;
+  try {
+    // setpriority(2): on Linux every thread has a nice value of its own, and 0 names the calling thread. Threads and
+    // processes that it starts inherit the value; libuv's pool, which the server made earlier, does not
+    setPriority(Math.min(getPriority() + PRIORITY_BELOW_NORMAL, PRIORITY_LOW));
+  } catch {
+    // not allowed: it serves all the same
+  }
+}
+
+/** Runs few operations at a time: each holds a thread of libuv's pool until the system has an answer, and lookups need threads too. */
+export class FewAtOnce {
+  readonly #most: number;
+  readonly #queue: (() => void)[] = [];
+  #running = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#running < this.#most) this.#running++;
+    // gets the place of an operation that has ended
+    else await new Promise<void>((resolve) => this.#queue.push(resolve));
+    try {
+      return await operation();
+    } finally {
+      const next = this.#queue.shift();
+      if (next === undefined) this.#running--;
+      else next();
+    }
+  }
 }

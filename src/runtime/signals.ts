@@ -57,7 +57,7 @@ export function catchSignals(): Signals {
 
 /** Not by Node's exit: it waits for a file call that a dead disk holds. */
 async function leave(): Promise<void> {
-  const { directExit } = await import('./threads.ts');
+  const { directExit } = await import('./background.ts');
   const exit = await directExit();
   if (exit !== undefined) exit(0);
   process.exit(0);

@@ -203,7 +203,8 @@ export async function readInto(
   return length;
 }
 
-async function closing<T>(file: OpenFile, path: string, run: () => Promise<T>): Promise<T> {
+/** Runs `run` on an open file and closes the file. Throws StoreError, or the error of `run`. */
+export async function closing<T>(file: OpenFile, path: string, run: () => Promise<T>): Promise<T> {
   let result: T;
   try {
     result = await run();

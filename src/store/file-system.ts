@@ -6,8 +6,8 @@ import { constants } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Log } from '../log/log.ts';
+import { FewAtOnce } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { FewAtOnce } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 

@@ -11,7 +11,7 @@ import { constants } from 'node:fs';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { syncDirectory } from './atomic-file.ts';
+import { closing, syncDirectory } from './atomic-file.ts';
 import {
   attempt,
   type FileSystem,
@@ -20,7 +20,7 @@ import {
   StoreError,
   systemFiles,
 } from './file-system.ts';
-import { composeLine, type LedgerEvent } from './ledger-format.ts';
+import { composeLine, type LedgerEvent, type LineParts } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 import { type WriteEnd, Writer } from './writer.ts';
@@ -55,12 +55,6 @@ export interface LedgerState {
   readonly lastFailure?: { readonly code: string; readonly detail: string } | undefined;
 }
 
-interface Waiting {
-  readonly atMs: number;
-  readonly lost: number;
-  readonly event: LedgerEvent;
-}
-
 /** The end of the file after the last append. */
 interface End {
   readonly sizeOctets: number;
@@ -84,7 +78,7 @@ export class Ledger {
   readonly #files: FileSystem;
   readonly #writer: Writer<WriteEnd>;
 
-  readonly #queue: Waiting[] = [];
+  readonly #queue: Omit<LineParts, 'sequence'>[] = [];
   #isClosed = false;
   /** The number of events lost since the last event that entered the queue. */
   #lostBefore = 0;
@@ -158,15 +152,7 @@ export class Ledger {
   async #append(): Promise<boolean> {
     const path = ledgerPath(this.#directory, 0);
     const file = await attempt('open', path, () => this.#files.open(path, APPEND, FILE_MODE));
-    let isAppended: boolean;
-    try {
-      isAppended = await this.#appendTo(file, path);
-    } catch (error) {
-      await file.close().catch(() => undefined); // the first error is the one to report
-      throw error;
-    }
-    await attempt('close', path, () => file.close());
-    return isAppended;
+    return closing(file, path, () => this.#appendTo(file, path));
   }
 
   async #appendTo(file: OpenFile, path: string): Promise<boolean> {

@@ -24,7 +24,7 @@ import {
   readCheckedConfig,
   readOwnFile,
 } from '../../src/commands/checked-config.ts';
-import { loadConfig } from '../../src/config/load.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { probableStateDirectory } from '../../src/config/source-text.ts';
 
 const SMALLEST = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2]\n';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
 import { ConfigReader } from '../../src/commands/config-file.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { ConfigError } from '../../src/config/fault.ts';
-import { loadConfig } from '../../src/config/load.ts';
 import { readConfigFile } from '../../src/config/source-text.ts';
 import { pause, until } from '../helpers/patience.ts';
 

@@ -1,8 +1,8 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { type LoadRequest, loadConfig } from '../../src/config/config.ts';
 import { formatFaults } from '../../src/config/fault.ts';
-import { type LoadRequest, loadConfig } from '../../src/config/load.ts';
 import { MAX_OCTETS, readConfigFile } from '../../src/config/source-text.ts';
 import { processorMs } from '../helpers/patience.ts';
 import { errorOf, faultLines, load, SMALLEST } from './loading.ts';

@@ -1,7 +1,6 @@
 /** Loads configurations from text, without a file system and without this machine's own environment. */
-import type { Config } from '../../src/config/config.ts';
+import { type Config, loadConfig } from '../../src/config/config.ts';
 import { ConfigError, formatFaults } from '../../src/config/fault.ts';
-import { loadConfig } from '../../src/config/load.ts';
 
 export interface Surroundings {
   readonly environment?: Readonly<Record<string, string | undefined>>;

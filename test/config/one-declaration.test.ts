@@ -88,7 +88,7 @@ t.test(
       t.equal(text.split(before).length, 2, `${file}: one place for it`);
       writeFileSync(path, text.replace(before, declaration + before));
     }
-    const { loadConfig } = await import(join(copy, 'config/load.ts'));
+    const { loadConfig } = await import(join(copy, 'config/config.ts'));
     const load = (text: string, environment = {}) =>
       loadConfig({
         file: 'f.yaml',

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { FarSource } from '../../src/far-side/poll.ts';
 import type { SourceContext } from '../../src/records/observation.ts';
-import { threadsNotEnded } from '../../src/runtime/threads.ts';
+import { threadsNotEnded } from '../../src/runtime/background.ts';
 import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { ApiServers, slice } from './api-server.ts';

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { threadsEnded, threadsNotEnded } from '../../src/runtime/threads.ts';
+import { threadsEnded, threadsNotEnded } from '../../src/runtime/background.ts';
 import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { apart, context, soon, withProgram } from './threads.ts';

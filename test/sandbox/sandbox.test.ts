@@ -9,7 +9,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { populationOf } from '../../sandbox/demo-population.ts';
 import { startSandbox } from '../../sandbox/sandbox.ts';
-import { loadConfig } from '../../src/config/load.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { until } from '../helpers/patience.ts';
 import { shortDirectory } from './short-directory.ts';
 

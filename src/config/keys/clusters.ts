@@ -1,5 +1,15 @@
 /** Declares the keys for the clusters whose endpoints stay resolvable, and for the polls of their sources. */
 import { perSource, SOURCE_NAMES, type SourceName, traitsOf } from '../../records/sources.ts';
+import {
+  atLeastOne,
+  type DraftOf,
+  exactlyOne,
+  type Findings,
+  joinedBy,
+  notMoreThan,
+  type Place,
+  unique,
+} from '../declaration.ts';
 import { pathText } from '../fault.ts';
 import {
   alternative,
@@ -8,6 +18,7 @@ import {
   distinctList,
   flag,
   inRoom,
+  into,
   list,
   map,
   optional,
@@ -26,17 +37,6 @@ import {
   regionName,
   vpcId,
 } from '../kinds/text.ts';
-import { into } from '../options.ts';
-import {
-  atLeastOne,
-  type DraftOf,
-  exactlyOne,
-  type Findings,
-  joinedBy,
-  notMoreThan,
-  type Place,
-  unique,
-} from '../rule.ts';
 
 const route53 = into(
   map(

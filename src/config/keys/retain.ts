@@ -3,11 +3,21 @@
 import { TYPE, typeFromText, typeName } from '../../protocol/words/codes.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
+import { type Findings, type Items, joinedBy, type Place } from '../declaration.ts';
 import { pathText } from '../fault.ts';
-import { defaulted, flag, list, map, type Reading, required, textKind, textOrMap } from '../key.ts';
+import {
+  defaulted,
+  flag,
+  into,
+  list,
+  map,
+  type OptionsOf,
+  type Reading,
+  required,
+  textKind,
+  textOrMap,
+} from '../key.ts';
 import { readDomainName } from '../kinds/text.ts';
-import { into, type OptionsOf } from '../options.ts';
-import { type Findings, type Items, joinedBy, type Place } from '../rule.ts';
 
 /** A name to retain: one question for each type. */
 interface RetainedName {

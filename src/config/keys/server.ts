@@ -3,12 +3,12 @@
  * log; and how it forwards names and keeps the answers.
  */
 import { isSameFamily, isWildcard } from '../../protocol/words/address-text.ts';
+import { type Findings, type Items, notMoreThan, type Place } from '../declaration.ts';
 import { type Path, pathText } from '../fault.ts';
 import { choice, defaulted, flag, list, optional, section, wholeNumber } from '../key.ts';
 import { listenAddress, network, type SocketAddress } from '../kinds/address.ts';
 import { duration, durationOrUnlimited, durationText, size, ttl } from '../kinds/quantity.ts';
 import { absolutePath, characterString, domainName } from '../kinds/text.ts';
-import { type Findings, type Items, notMoreThan, type Place } from '../rule.ts';
 import { DEFAULT_STATE_DIRECTORY } from '../source-text.ts';
 
 export const listen = section(

@@ -6,6 +6,7 @@
 import type { ResourceRecord } from '../../protocol/words/codes.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { recordFault, recordFaults, TYPES_TO_USE } from '../../protocol/words/zone-rules.ts';
+import { type DraftOf, type Findings, type Items, joinedBy, type Place, unique } from '../declaration.ts';
 import {
   alternative,
   choice,
@@ -13,6 +14,7 @@ import {
   inRoom,
   list,
   map,
+  type OptionsOf,
   optional,
   type Reading,
   required,
@@ -21,9 +23,7 @@ import {
 import { addressText, parseAddress } from '../kinds/address.ts';
 import { domainName, line, readDomainName, readName } from '../kinds/text.ts';
 import { type Upstream, upstream } from '../kinds/upstream.ts';
-import type { OptionsOf } from '../options.ts';
-import { withoutUndefined } from '../plain-data.ts';
-import { type DraftOf, type Findings, type Items, joinedBy, type Place, unique } from '../rule.ts';
+import { withoutUndefined } from '../source-text.ts';
 
 const recordLine = line(
   'a record as owner, TTL in seconds (may be left out), type and data, such as "www A 10.0.0.5"; ' +

@@ -6,7 +6,7 @@
 
 import { CLASS, RCODE, TYPE } from '../words/codes.ts';
 import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32 } from './header.ts';
-import { expandName, isAtOrUnderKey, nameKey } from './message-names.ts';
+import { expandName, isAtOrUnderKey, MAX_POINTED, nameKey } from './message-names.ts';
 import type { Query } from './query.ts';
 import { walkRdata } from './rdata-shape.ts';
 import {
@@ -161,8 +161,6 @@ function addAuthorities(writer: MessageWriter, part: ReplyPart, isAll: boolean):
   });
   return count;
 }
-
-const MAX_POINTED = 0x3fff; // RFC 1035 section 4.1.4: an offset has 14 bits
 
 /** All replies share this space, because the server joins one reply at a time. */
 const space = new Uint8Array(MAX_MESSAGE_OCTETS);

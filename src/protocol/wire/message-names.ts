@@ -34,6 +34,8 @@ export function skipName(octets: Uint8Array, start: number, end: number, message
 const MAX_POINTERS = 10;
 
 const POINTER = 0xc0;
+/** The last offset that a pointer leads to: 14 bits (RFC 1035 section 4.1.4). */
+export const MAX_POINTED = 0x3fff;
 
 /** Octets of the names that `wholeNameEnd` has found whole, written out: what work with them will cost. */
 export const walked = { octets: 0 };

@@ -1,21 +1,21 @@
 /**
- * Decides which records of a response belong to its question. The answer section may have the name and its aliases, and the
+ * Decides which records of a response belong to its question, and copies a message without the others. The answer section may have the name and its aliases, and the
  * authority section the zones above them. The additional section may have the hosts that those records name. All other records
  * could only mislead a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
  *
  * Two classes read one rule. `Relevance` decides during one pass, without an object, whether all records belong to the question,
  * as in nearly every response. If `Relevance` is in doubt, `relevantRecords` decides for each record, in any order.
  */
-
 import { TYPE } from '../words/codes.ts';
-import { HEADER_OCTETS } from './header.ts';
-import { isAtOrUnderName, isPointer, isSameName, nameKey, pointerAt } from './message-names.ts';
-import { hasShape, seen } from './rdata-shape.ts';
+import { HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16 } from './header.ts';
+import { isAtOrUnderName, isPointer, isSameName, MAX_POINTED, nameKey, pointerAt } from './message-names.ts';
+import { hasShape, type RdataCopier, seen, walkRdata } from './rdata-shape.ts';
 import {
   coveredType,
   forEachRecord,
   isDenial,
   MAX_ALIASES,
+  type RecordPlace,
   type ResponseIndex,
   SECTION,
 } from './response-records.ts';
@@ -138,16 +138,14 @@ export class Relevance {
     for (let at = 0; at < this.#hostCount; at++) if (this.#hosts[at] === target) return true;
     this.#compared += this.#hostCount;
     if (this.#compared > MAX_COMPARED) return false;
-    for (let at = 0; at < this.#hostCount; at++) {
+    for (let at = 0; at < this.#hostCount; at++)
       if (isSameName(message, ownerAt, this.#hosts[at] ?? 0)) return true;
-    }
     return false;
   }
 
   #isInChain(message: Uint8Array, ownerAt: number): boolean {
-    for (let at = this.#aliases; at >= 0; at--) {
+    for (let at = this.#aliases; at >= 0; at--)
       if (isSameName(message, ownerAt, this.#chain[at] ?? 0)) return true;
-    }
     return false;
   }
 
@@ -156,9 +154,8 @@ export class Relevance {
     if (message[nameAt] === 0) return true;
     // a pointer into the question makes it a suffix of the question's name
     if (isPointer(message, nameAt) && pointerAt(message, nameAt) < this.#questionEnd) return true;
-    for (let at = this.#aliases; at >= 0; at--) {
+    for (let at = this.#aliases; at >= 0; at--)
       if (isAtOrUnderName(message, this.#chain[at] ?? 0, nameAt)) return true;
-    }
     return false;
   }
 }
@@ -206,7 +203,6 @@ function placesOf(message: Uint8Array, index: ResponseIndex): readonly Place[] {
   const places: Place[] = [];
   forEachRecord(message, index, ({ section, type, ownerAt, rdataAt, end }) => {
     hasShape(message, type, rdataAt, end);
-    const host = seen.hostAt === 0 ? undefined : nameKey(message, seen.hostAt);
     const isAlias = type === TYPE.CNAME || type === TYPE.DNAME;
     places.push({
       section,
@@ -214,7 +210,7 @@ function placesOf(message: Uint8Array, index: ResponseIndex): readonly Place[] {
       covered: coveredType(message, type, rdataAt),
       owner: nameKey(message, ownerAt),
       target: isAlias ? nameKey(message, rdataAt) : '',
-      host,
+      host: seen.hostAt === 0 ? undefined : nameKey(message, seen.hostAt),
       signer: type === TYPE.RRSIG ? nameKey(message, rdataAt + SIGNER) : undefined,
     });
   });
@@ -259,4 +255,96 @@ function suffixesOf(name: string): string[] {
     suffixes.push(rest);
   }
   return suffixes;
+}
+
+// Copies received messages without some of their records. The other records keep their octets, except compression pointers.
+// The copy sets each pointer again, because its target moves, and writes out a name whose target has gone.
+
+/** Whether a record is to go: by its TYPE, its section, its place among the records of the message, and its RDATA's offset. */
+export type IsLeftOut = (type: number, section: number, ordinal: number, rdataAt: number) => boolean;
+
+/**
+ * A whole message of its own: the header, the question and the records that stay; OPT is left out in any case. `undefined`
+ * in the rare case that it would be longer than a message can be, because names had to be written out.
+ */
+export function leaveOut(
+  message: Uint8Array,
+  index: ResponseIndex,
+  isLeftOut: IsLeftOut,
+): Uint8Array | undefined {
+  const copy = new Copy(message, index.questionEnd);
+  const counts = [0, 0, 0];
+  forEachRecord(message, index, (record) => {
+    const { section } = record;
+    if (copy.isFull || isLeftOut(record.type, section, record.ordinal, record.rdataAt)) return;
+    counts[section] = (counts[section] ?? 0) + 1;
+    copy.record(record);
+  });
+  return copy.finish(counts);
+}
+
+const scratch = new Uint8Array(MAX_MESSAGE_OCTETS);
+
+class Copy implements RdataCopier {
+  isFull = false;
+  readonly #message: Uint8Array;
+  #length: number;
+  /** Maps the offset of a label in the message to its offset in the copy. */
+  readonly #labels = new Map<number, number>();
+
+  constructor(message: Uint8Array, questionEnd: number) {
+    this.#message = message;
+    this.#length = questionEnd;
+    for (let at = 0; at < questionEnd; at++) scratch[at] = message[at] ?? 0;
+    for (let at = HEADER_OCTETS; at < questionEnd - 5; at += (message[at] ?? 0) + 1) this.#labels.set(at, at);
+  }
+
+  record({ ownerAt, typeAt, rdataAt, end, type }: RecordPlace): void {
+    this.name(ownerAt, true);
+    this.octets(typeAt, rdataAt);
+    const start = this.#length;
+    walkRdata(this.#message, type, rdataAt, end, this);
+    if (!this.isFull) putUint16(scratch, start - 2, this.#length - start);
+  }
+
+  octets(from: number, to: number): void {
+    if (this.#length + to - from > scratch.length) this.isFull = true;
+    if (this.isFull) return;
+    for (let at = from; at < to; at++) scratch[this.#length++] = this.#message[at] ?? 0;
+  }
+
+  name(start: number, mayCompress: boolean): void {
+    const message = this.#message;
+    let at = start;
+    while ((message[at] ?? 0) !== 0) {
+      const target = this.#labels.get(at);
+      if (target !== undefined && mayCompress) {
+        this.#pointer(target);
+        return;
+      }
+      if (isPointer(message, at)) {
+        at = pointerAt(message, at);
+        continue;
+      }
+      if (target === undefined && this.#length <= MAX_POINTED) this.#labels.set(at, this.#length);
+      const next = at + (message[at] ?? 0) + 1;
+      this.octets(at, next);
+      if (this.isFull) return;
+      at = next;
+    }
+    this.octets(at, at + 1);
+  }
+
+  finish(counts: readonly number[]): Uint8Array | undefined {
+    if (this.isFull) return undefined;
+    for (const [section, count] of counts.entries()) putUint16(scratch, 6 + section * 2, count);
+    return scratch.slice(0, this.#length);
+  }
+
+  #pointer(target: number): void {
+    if (this.#length + 2 > scratch.length) this.isFull = true;
+    if (this.isFull) return;
+    putUint16(scratch, this.#length, 0xc000 | target);
+    this.#length += 2;
+  }
 }

@@ -5,9 +5,9 @@
 
 import { TYPE } from '../words/codes.ts';
 import { FIXED_RR_OCTETS, FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
-import { leaveOut } from './leave-out.ts';
 import { skipName } from './message-names.ts';
 import type { Query } from './query.ts';
+import { leaveOut } from './relevance.ts';
 import { optLength, writeHeaderAndQuestion, writeOpt, writeTruncatedReply } from './reply.ts';
 import { indexResponse } from './response.ts';
 import {

@@ -6,10 +6,9 @@
 
 import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';
 import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
-import { leaveOut } from './leave-out.ts';
 import { isCutOffName, skipName, walked, wholeNameEnd } from './message-names.ts';
 import { hasShape, seen } from './rdata-shape.ts';
-import { Relevance, relevantRecords } from './relevance.ts';
+import { leaveOut, Relevance, relevantRecords } from './relevance.ts';
 import {
   AliasNote,
   aliasChain,
