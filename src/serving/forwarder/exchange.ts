@@ -73,8 +73,8 @@ export class Exchange {
   /** The time when the attempt sent the exchange; a transport that sends the exchange once more sets this again. */
   startedAtMs = 0;
   carrier: Carrier | undefined;
-  /** The upstream has closed the stream of this exchange; the transport sends the exchange once more on a new stream. */
-  isSecondTry = false;
+  /** How often an upstream has closed the stream of this exchange, and the transport has sent it again on another stream. */
+  repeats = 0;
   /** No other exchange may use the port of this exchange, because only port and ID keep a forger out. */
   needsOwnPort = false;
   /** The exchange waited for a new connection, so its time is no round-trip time. */

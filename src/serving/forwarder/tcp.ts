@@ -1,7 +1,8 @@
 /**
  * Plain TCP, for replies that do not fit a datagram and where datagrams are lost; and the stream that tls.ts is made of.
  * One connection per upstream is made when it is needed, and shared by all exchanges in flight. It is answered out of order, and
- * kept for a while when idle (RFC 7766 sections 6.2 and 7, RFC 7858 section 3.4).
+ * kept for a while when idle (RFC 7766 sections 6.2 and 7, RFC 7858 section 3.4). Some servers close a connection after one answer
+ * or a few: with them, exchanges have more connections, which carry no more than that.
  */
 import { connect, type Socket } from 'node:net';
 import { putUint16 } from '../../protocol/wire/header.ts';
@@ -48,12 +49,21 @@ const IDLE_MS = 8_000;
  */
 const MAX_STRAY_OCTETS = 1024 * 1024;
 
+/** An upstream may close a connection this often below one exchange, as long as each has answered others. */
+const MAX_REPEATS = 10;
+/** Connections that are open at once to an upstream that answers few questions on each. Above this, questions share them. */
+const MAX_CONNECTIONS = 16;
+/** A server that was restarted, or busy, may answer any number of questions later. */
+const FEW_REPLIES_MS = 15 * 60_000;
+
 export class StreamTransport implements Transport {
   readonly #options: StreamOptions;
   readonly #dial: () => Dialled;
   /** Takes new exchanges. */
   #current: Connection | undefined;
   readonly #open = new Set<Connection>();
+  /** Exchanges that a connection carries, until a time: the upstream has closed one that had others in flight. */
+  #few = { exchanges: Number.POSITIVE_INFINITY, untilMs: 0 };
   #isClosed = false;
 
   constructor(options: StreamOptions, dial: () => Dialled) {
@@ -66,6 +76,7 @@ export class StreamTransport implements Transport {
   }
 
   start(exchange: Exchange): void {
+    if (this.#current !== undefined && this.#isFull(this.#current)) this.#current = undefined;
     this.#current ??= this.#connect();
     this.#current.start(exchange);
   }
@@ -81,11 +92,20 @@ export class StreamTransport implements Transport {
     for (const connection of this.#open) connection.end('network', 'the forwarder is closing');
   }
 
+  #isFull({ exchanges }: Connection): boolean {
+    if (exchanges < this.#few.exchanges || this.#open.size >= MAX_CONNECTIONS) return false;
+    return this.#options.clock.monotonicMs() < this.#few.untilMs;
+  }
+
   #connect(): Connection {
     const connection: Connection = new Connection(this.#options, this.#dial(), {
-      onClosed: () => {
+      onClosed: (replies) => {
         this.#open.delete(connection);
         if (this.#current === connection) this.#current = undefined;
+        if (replies === 0) return;
+        const nowMs = this.#options.clock.monotonicMs();
+        const most = nowMs < this.#few.untilMs ? this.#few.exchanges : Number.POSITIVE_INFINITY;
+        this.#few = { exchanges: Math.min(most, replies), untilMs: nowMs + FEW_REPLIES_MS };
       },
       sendAgain: (exchange) => {
         if (this.#isClosed) return false;
@@ -99,7 +119,8 @@ export class StreamTransport implements Transport {
 }
 
 interface ConnectionOwner {
-  onClosed(): void;
+  /** `replies`: how many came before the upstream closed the connection with exchanges in flight; 0 in any other case. */
+  onClosed(replies: number): void;
   /** Sends the exchange on another connection; false when there will be none. */
   sendAgain(exchange: Exchange): boolean;
 }
@@ -114,6 +135,8 @@ class Connection implements Carrier {
   readonly #framer = new TcpFramer();
   #isReady = false;
   #isEnded = false;
+  /** Exchanges that were started on it. */
+  exchanges = 0;
   #replies = 0;
   #strayOctets = 0;
   #heardAtMs = Number.NEGATIVE_INFINITY;
@@ -134,6 +157,7 @@ class Connection implements Carrier {
   start(exchange: Exchange): void {
     const { random, clock } = this.#options;
     this.#inFlight.add(exchange, this, random);
+    this.exchanges++;
     exchange.startedAtMs = clock.monotonicMs();
     exchange.hadToConnect = !this.#isReady;
     this.#idle?.[Symbol.dispose]();
@@ -154,11 +178,11 @@ class Connection implements Carrier {
     this.#isEnded = true;
     this.#idle?.[Symbol.dispose]();
     this.#socket.destroy();
-    this.#owner.onClosed();
+    const isByUpstream = reason === 'network' && this.#inFlight.size > 0;
+    this.#owner.onClosed(isByUpstream ? this.#replies : 0);
     for (const exchange of this.#inFlight.removeAll()) {
       // RFC 7766 section 6.2.4: an upstream may close an idle connection while our query is on its way
-      const mayRepeat = reason === 'network' && this.#replies > 0 && !exchange.isSecondTry;
-      exchange.isSecondTry = true;
+      const mayRepeat = reason === 'network' && this.#replies > 0 && exchange.repeats++ < MAX_REPEATS;
       if (!mayRepeat || !this.#owner.sendAgain(exchange)) exchange.fail(reason, detail);
     }
   }

@@ -113,6 +113,24 @@ t.test('an upstream that always hangs up fails the exchange, and is not tried fo
   t.equal(server.connections, 1);
 });
 
+t.test('an upstream that answers one question on each connection answers all of many', async (t) => {
+  const answered = new Map<number, number>();
+  await using server = await HandMadeUpstream.start((asked) => {
+    const before = answered.get(asked.port) ?? 0;
+    answered.set(asked.port, before + 1);
+    if (before > 0) return;
+    asked.reply(answerTo(asked));
+    asked.hangUp();
+  });
+  const exchanges = openTcp(server.upstream, options());
+  const many = () => Promise.all(Array.from({ length: 20 }, (_, at) => run(exchanges, `n${at}`)));
+  for (const end of await many()) t.match(end, { kind: 'reply' });
+  const learned = server.connections;
+  for (const end of await many()) t.match(end, { kind: 'reply' });
+  t.ok(server.connections - learned <= 24, `${server.connections - learned} connections for the next twenty`);
+  exchanges.close();
+});
+
 t.test('a refused connection fails at once', async (t) => {
   const server = await HandMadeUpstream.start(() => {});
   await server[Symbol.asyncDispose]();
