@@ -4,6 +4,7 @@
  * may be the first reply, and it shows the upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
+import { isAboutName } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -82,6 +83,15 @@ const MAX_DOUBLINGS = 4;
 
 const OVERDUE: UpstreamFailure = { reason: 'timeout', detail: 'no reply in time' };
 
+/**
+ * Whether a denial may be there only because the name was in mixed case. Small servers compare names octet by octet, against
+ * RFC 4343; they know no EDNS, and do not recurse or deny without SOA.
+ */
+function mayComeFromCase(index: ResponseIndex): boolean {
+  if (index.answerCount > 0 || index.hasEdns || !isAboutName(index)) return false;
+  return index.negativeTtlSeconds === undefined || (index.flags & FLAG.RA) === 0;
+}
+
 export class Attempt implements Deadline, ExchangeOwner {
   place = -1;
   dueAtMs = 0;
@@ -95,7 +105,9 @@ export class Attempt implements Deadline, ExchangeOwner {
   #stage: 'timely' | 'late' | 'over' = 'timely';
   #isOverdue = false;
   #triedWithoutEdns = false;
-  #triedMixedCase = false;
+  #triedMixedCase: boolean;
+  /** A denial to a name in mixed case is confirmed. */
+  #doubtsCase = false;
 
   /** `doublings`: how often the timeout is doubled. */
   constructor(
@@ -111,6 +123,8 @@ export class Attempt implements Deadline, ExchangeOwner {
     this.#transport = transport;
     this.#withEdns = withEdns;
     this.#doublings = Math.min(doublings, MAX_DOUBLINGS);
+    // some servers and firewalls drop names in mixed case
+    this.#triedMixedCase = doublings > 0;
     this.#listener = listener;
   }
 
@@ -169,8 +183,7 @@ export class Attempt implements Deadline, ExchangeOwner {
     this.#host.sweep.delete(this);
     switch (end.kind) {
       case 'reply':
-        if (exchange.exactCase) this.#host.noteCase(true);
-        this.#onReply(end);
+        this.#onReply(end, exchange.exactCase);
         return;
       case 'edns-refused':
         this.#host.noteReply(this.#transport, undefined, end.elapsedMs);
@@ -195,8 +208,10 @@ export class Attempt implements Deadline, ExchangeOwner {
     }
   }
 
-  #onReply(reply: UpstreamReply): void {
+  #onReply(reply: UpstreamReply, isInMixedCase: boolean): void {
     const { index, elapsedMs } = reply;
+    const isDoubtful = isInMixedCase && mayComeFromCase(index);
+    if (isInMixedCase && !isDoubtful) this.#host.noteCase(true);
     this.#host.noteReply(this.#transport, index, reply.isRoundTrip ? elapsedMs : undefined);
     const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;
     if (saysNoEdns && this.#withEdns) {
@@ -209,6 +224,13 @@ export class Attempt implements Deadline, ExchangeOwner {
       this.#sendOverTcp();
       return;
     }
+    if (isDoubtful) {
+      this.#triedMixedCase = true;
+      this.#doubtsCase = true;
+      this.send();
+      return;
+    }
+    if (this.#doubtsCase) this.#host.noteCase(index.answerCount === 0);
     this.#finish();
     this.#listener.onAnswer(reply, this.#isOverdue);
   }

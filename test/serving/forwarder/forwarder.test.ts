@@ -58,10 +58,10 @@ t.test('the next upstream answers where the first cannot', async (t) => {
     ['REFUSED', refused, answers, 'b rcode 0 after 40'],
     ['FORMERR, with EDNS and without', { afterMs: 20, says: 1 }, answers, 'b rcode 0 after 60'],
     ['NOTAUTH', { afterMs: 20, says: 9 }, answers, 'b rcode 0 after 40'],
-    ['YXDOMAIN is an answer', { afterMs: 20, says: 6 }, answers, 'a rcode 6 after 20'],
+    ['YXDOMAIN is an answer', { afterMs: 20, says: 6, withEdns: true }, answers, 'a rcode 6 after 20'],
     ['silent', 'silence', answers, 'b rcode 0 after 520'],
     ['malformed', { afterMs: 20, fails: 'malformed' }, answers, 'b rcode 0 after 40'],
-    ['NXDOMAIN is an answer', { afterMs: 20, says: 3 }, answers, 'a rcode 3 after 20'],
+    ['NXDOMAIN is an answer', { afterMs: 20, says: 3, withEdns: true }, answers, 'a rcode 3 after 20'],
     ['both SERVFAIL: the last one', servfail, servfail, 'b rcode 2 after 40'],
     ['a referral', { afterMs: 20, says: 'referral' }, answers, 'b rcode 0 after 40'],
     ['SERVFAIL, then REFUSED', servfail, refused, 'b rcode 5 after 40'],
@@ -93,6 +93,33 @@ t.test(
     ]);
   },
 );
+
+t.test(
+  'a server that drops or denies names in mixed case answers in the own case of the question',
+  async (t) => {
+    for (const [what, toMixed, expected] of [
+      ['silent', 'silence', 'a rcode 0 after 520'],
+      ['NODATA without SOA', { afterMs: 20, says: 0 }, 'a rcode 0 after 40'],
+      ['NXDOMAIN without SOA', { afterMs: 20, says: 3 }, 'a rcode 0 after 40'],
+    ] as const satisfies readonly (readonly [string, Doing, string])[]) {
+      const world = new VirtualUpstreams([group('default', 'a')], ({ exchange, isProbe }) =>
+        exchange.exactCase && !isProbe ? toMixed : answers,
+      );
+      const settled = await ask(world);
+      t.equal(shown(settled), expected, what);
+      t.match(settled[0], { index: { answerCount: 1 } });
+    }
+  },
+);
+
+t.test('a server that denies names in mixed case three times is asked without', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], ({ exchange }) =>
+    exchange.exactCase ? { afterMs: 20, says: 3 } : answers,
+  );
+  for (const name of ['a.example', 'b.example', 'c.example', 'd.example']) await ask(world, name);
+  t.equal(world.asked.length, 7);
+  t.match(world.log.lines, [{ text: /loses the case of names/ }]);
+});
 
 t.test('a question fails 5 s after it was asked, however many upstreams are left', async (t) => {
   const names = Array.from({ length: 30 }, (_, at) => `u${at}`);
