@@ -4,8 +4,7 @@
  * may be the first reply, and it shows the upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
-import { isAboutName } from '../../protocol/wire/response.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { isAboutName, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
