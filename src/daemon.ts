@@ -51,11 +51,12 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   opened.use(await openState(parts, rooms));
   const daemon = new Daemon(parts, rooms);
-  // nothing to serve: a person may be waiting for the first poll
-  const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await listeners.start(parts.config.listen.dns);
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on queries come before everything else
+  await parts.pause();
+  // nothing to serve: a person may be waiting for the first poll
+  const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await parts.pause();
   const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();

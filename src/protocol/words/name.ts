@@ -24,6 +24,8 @@ export class NameError extends Error {
 
 /** Octets of a name in wire form, uncompressed, lower-cased as comparisons need it (RFC 4343). Throws NameError. */
 export function nameToWire(text: string): Uint8Array {
+  const plain = plainToWire(text);
+  if (plain !== undefined) return plain;
   const octets: number[] = [];
   if (text !== '.' && text !== '') {
     for (const label of labelsOf(text)) {
@@ -35,6 +37,32 @@ export function nameToWire(text: string): Uint8Array {
   octets.push(0);
   if (octets.length > MAX_NAME_OCTETS) throw new NameError('name-too-long', text);
   return Uint8Array.from(octets);
+}
+
+/**
+ * A name without escapes, in one pass: a start makes the wire form of several hundred names. `undefined` for any other text, and
+ * for a fault. The character at `i` is the octet at `i + 1`, and the octet before a label is its length.
+ */
+function plainToWire(text: string): Uint8Array | undefined {
+  if (text.length > MAX_NAME_OCTETS - 1) return undefined;
+  const octets = new Uint8Array(text.length + 2);
+  let label = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === BACKSLASH || code >= 0x80) return undefined;
+    if (code !== DOT) {
+      octets[at + 1] = lower(code);
+      continue;
+    }
+    if (at === label || at - label > MAX_LABEL) return undefined;
+    octets[label] = at - label;
+    label = at + 1;
+  }
+  const length = text.length - label;
+  if (length === 0) return octets.slice(0, label + 1);
+  if (length > MAX_LABEL || octets.length > MAX_NAME_OCTETS) return undefined;
+  octets[label] = length;
+  return octets;
 }
 
 function labelsOf(text: string): number[][] {
@@ -102,6 +130,10 @@ export function isAtOrUnder(name: string, apex: string): boolean {
 /** The name without its first label: `b.c` for `a.b.c`; `.` for a single label; `undefined` for the root. */
 export function parentName(name: string): string | undefined {
   if (name === '.') return undefined;
+  if (!name.includes('\\')) {
+    const end = name.indexOf('.');
+    return end < 0 ? '.' : name.slice(end + 1);
+  }
   const dot = /(?<!\\)(?:\\\\)*\./.exec(name);
   return dot === null ? '.' : name.slice(dot.index + dot[0].length);
 }

@@ -128,8 +128,8 @@ export class Segments {
   /** As `put`, for an answer of an earlier process, which evicts no other answer. Returns whether there was room. */
   putIfRoom(answer: CachedAnswer, isUsed: boolean): boolean {
     if (this.octets + sizeOf(answer) > this.#boundOctets) return false;
-    const put = this.#put(answer, UNUSED, NO_SLOT, 'none');
-    if (isUsed) this.noteUse(put);
+    this.#put(answer, isUsed ? USED : UNUSED, NO_SLOT, 'none');
+    if (isUsed) this.#demote();
     return true;
   }
 

@@ -102,7 +102,10 @@ export class SlotOrder {
   /** Takes an answer out. The caller writes its next segment. */
   remove(slot: number): void {
     const page = this.#pageOf(slot);
-    page.orders[this.#segment]?.delete(slot);
+    const order = page.orders[this.#segment];
+    // to delete its only entry lru-cache clears the room for all 4,096; to pop that entry it does not
+    if (order?.size === 1) order.pop();
+    else order?.delete(slot);
     this.octets -= page.ints[(slot & IN_PAGE) * INTS + INT.size] ?? 0;
   }
 

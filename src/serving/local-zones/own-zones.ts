@@ -255,6 +255,7 @@ interface ZoneFault {
 
 /** The rule of the longest name that `name` is equal to or lies under. */
 export function closestRule<Rule>(name: string, rules: ReadonlyMap<string, Rule>): Rule | undefined {
+  if (rules.size === 0) return undefined;
   for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
     const rule = rules.get(at);
     if (rule !== undefined) return rule;

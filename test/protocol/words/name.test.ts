@@ -40,6 +40,29 @@ t.test('a text that is no name has its reason', async (t) => {
   }
 });
 
+t.test(
+  'a name without escapes has the wire form of the same name with its first letter escaped',
+  async (t) => {
+    const letters = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);
+    const read = (text: string) => {
+      try {
+        return Buffer.from(nameToWire(text)).toString('hex');
+      } catch (error) {
+        return (error as { code?: string }).code;
+      }
+    };
+    fc.assert(
+      fc.property(fc.array(letters, { minLength: 1, maxLength: 8 }), fc.boolean(), (labels, isRooted) => {
+        const plain = `${labels.join('.')}${isRooted ? '.' : ''}`;
+        const escaped = `\\${String(plain.charCodeAt(0)).padStart(3, '0')}${plain.slice(1)}`;
+        return read(plain) === read(escaped);
+      }),
+    );
+    t.strictSame([...nameToWire('')], [0]);
+    t.strictSame([...nameToWire('.')], [0]);
+  },
+);
+
 t.test('any octets survive the way to text and back', async (t) => {
   const label = fc.uint8Array({ minLength: 1, maxLength: 63 });
   fc.assert(
