@@ -57,6 +57,8 @@ export type ControlStart =
 const REQUEST_TIMEOUT_MS = 5_000; // a caller on the same host sends its whole command at once
 const TIMEOUT_CHECK_MS = 1_000;
 const MAX_CONNECTIONS = 64;
+/** A disk that hangs does not hold the end of the server: the next start replaces a socket that nobody answers. */
+const REMOVE_WAIT_MS = 1_000;
 const MAX_HEADER_OCTETS = 8_192;
 
 /** The path of the socket of the server with this state directory. */
@@ -84,7 +86,8 @@ export async function startControlServer(options: ControlServerOptions): Promise
   server.on('error', (error) => CONTROL_MESSAGES.controlFailed(log, { err: error }));
   const close = async () => {
     const closed = once(server, 'close');
-    await outcome.remove(); // first of all: a caller that comes now sees that no server is there
+    // first of all: a caller that comes now sees that no server is there
+    await endsWithin(options.timers, outcome.remove(), REMOVE_WAIT_MS);
     server.close();
     server.closeAllConnections();
     await closed;

@@ -127,18 +127,25 @@ function isAnswered(path: string): Promise<boolean> {
 
 async function listeningAt(socket: string, path: string): Promise<ListeningSocket> {
   const { dev, ino } = await lstat(socket);
-  const isInPlace = async (): Promise<boolean> => {
-    const found = await lstat(path).catch(() => undefined);
-    return found?.ino === ino && found.dev === dev;
+  /** Undefined where the file system does not say, such as a disk in trouble, or a process without descriptors. */
+  const isOurs = async (): Promise<boolean | undefined> => {
+    try {
+      const found = await lstat(path);
+      return found.ino === ino && found.dev === dev;
+    } catch (error) {
+      return error instanceof Error && 'code' in error && GONE.has(error.code) ? false : undefined;
+    }
   };
   return {
     kind: 'listening',
-    isInPlace,
+    isInPlace: async () => (await isOurs()) !== false,
     async remove() {
-      if (await isInPlace()) await unlink(path).catch(() => undefined);
+      if ((await isOurs()) === true) await unlink(path).catch(() => undefined);
     },
   };
 }
+
+const GONE: ReadonlySet<unknown> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP']);
 
 const TEXTS: ReadonlyMap<string, readonly [detail: string, fix: string]> = new Map([
   [

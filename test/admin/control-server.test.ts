@@ -11,6 +11,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import fsPromises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -415,3 +417,30 @@ t.test('a socket whose directory was removed, or that another file replaced, is 
     await server.close();
   }
 });
+
+t.test(
+  'a file system that does not say where the socket is: it is not lost, and no end waits for it',
+  async (t) => {
+    const { lstat } = fsPromises;
+    const time = new VirtualTime();
+    const { server } = await control(t, [], { timers: time });
+    t.teardown(() => answersLstat(lstat as () => Promise<unknown>));
+    const answersLstat = (answer: () => Promise<unknown>) => {
+      fsPromises.lstat = answer as typeof lstat;
+      syncBuiltinESMExports();
+    };
+    for (const code of ['EIO', 'EMFILE', 'EACCES', 'ESTALE']) {
+      answersLstat(() => Promise.reject(Object.assign(new Error(code), { code })));
+      t.equal(await server.isLost(), false, code);
+    }
+    answersLstat(() => new Promise<never>(() => undefined));
+    let hasClosed = false;
+    const closing = server.close().then(() => {
+      hasClosed = true;
+    });
+    await time.advance(999);
+    t.equal(hasClosed, false);
+    await time.advance(1);
+    await closing;
+  },
+);
