@@ -27,8 +27,7 @@ export type ReadFile = (path: string, limitOctets: number) => Promise<Uint8Array
 /** `absent`: there is no such file. */
 export type SourceText =
   | { readonly text: string }
-  | { readonly absent: true; readonly message: string; readonly fix: string }
-  | { readonly absent: false; readonly message: string; readonly fix: string };
+  | { readonly absent: boolean; readonly message: string; readonly fix: string };
 
 export async function readSourceText(file: string, readFile: ReadFile): Promise<SourceText> {
   let octets: Uint8Array;
@@ -58,26 +57,27 @@ function textFault(message: string, fix: string): SourceText {
   return { absent: false, message, fix };
 }
 
+const PERMISSION: readonly [message: string, fix: string] = [
+  'the file may not be read by this user',
+  'give the user of the server read permission, on the directories above it too',
+];
+const UNREADABLE: Readonly<Record<string, readonly [message: string, fix: string]>> = {
+  EISDIR: ['a directory, not a file', 'name the file in it'],
+  EACCES: PERMISSION,
+  EPERM: PERMISSION,
+  ENOTDIR: ['a part of the path is not a directory', 'check the path'],
+  ELOOP: ['too many symbolic links', 'check the links that the path leads through'],
+};
+
 function unreadable(error: unknown): SourceText {
   const code = codeOf(error);
-  switch (code) {
-    case 'ENOENT':
-      return { absent: true, message: 'no such file', fix: 'write it, or name another with --config' };
-    case 'EISDIR':
-      return textFault('a directory, not a file', 'name the file in it');
-    case 'EACCES':
-    case 'EPERM':
-      return textFault(
-        'the file may not be read by this user',
-        'give the user of the server read permission, on the directories above it too',
-      );
-    case 'ENOTDIR':
-      return textFault('a part of the path is not a directory', 'check the path');
-    case 'ELOOP':
-      return textFault('too many symbolic links', 'check the links that the path leads through');
-    default:
-      return textFault(`cannot read the file: ${code ?? String(error)}`, 'check the file system it is on');
-  }
+  if (code === 'ENOENT')
+    return { absent: true, message: 'no such file', fix: 'write it, or name another with --config' };
+  const [message, fix] = UNREADABLE[code ?? ''] ?? [
+    `cannot read the file: ${code ?? String(error)}`,
+    'check the file system it is on',
+  ];
+  return textFault(message, fix);
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -7,12 +7,14 @@ import { getSystemErrorName } from 'node:util';
 import {
   AF_INET,
   AF_INET6,
+  type Connected,
   type Libc,
   NAME_OCTETS,
   nameOctets,
   type OpenSocket,
   type SocketDescription,
   type SocketOptions,
+  socketName,
 } from './datagrams.ts';
 
 // The opened library: its functions, the numbers that they take, and the form in which libc.ts and libc-sockets.ts share them.
@@ -35,13 +37,13 @@ export interface Contact {
 }
 
 /** Numbers of Linux that both files pass to its calls: socket(2), ip(7), ipv6(7), recv(2). */
-export const SOCK_DGRAM = 2;
-export const SOCK_NONBLOCK = 0o4000;
-export const SOCK_CLOEXEC = 0o2000000;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
 export const IPPROTO_IP = 0;
 export const IP_PKTINFO = 8;
 export const IPPROTO_IPV6 = 41;
-export const IPV6_V6ONLY = 26;
+const IPV6_V6ONLY = 26;
 export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;
 
@@ -50,7 +52,7 @@ export function openLibrary(ffi: Ffi) {
   return ffi.dlopen(null, SIGNATURES);
 }
 
-export function errorName(reason: number): string {
+function errorName(reason: number): string {
   return getSystemErrorName(-reason);
 }
 
@@ -103,10 +105,67 @@ const RTMGRP_IPV6_IFADDR = 0x100;
 const UV_POLL = 8; // of uv_handle_type
 const UV_READABLE = 1;
 const NEWS_OCTETS = 16_384;
-const { ENOBUFS } = constants.errno;
+const { EINTR, ENOBUFS } = constants.errno;
+
+type Sockets = 'open' | 'adopt' | 'describe' | 'duplicate' | 'connect' | 'watch' | 'watchHostAddresses';
+
+export function createSockets(contact: Contact, loop: () => bigint): Pick<Libc, Sockets> {
+  const watch = createWatching(contact, loop);
+  return {
+    open(family, address, port, options) {
+      const fd = openSocket(contact, family);
+      if (fd < 0) throw systemError('socket', -fd);
+      return bindSocket(contact, fd, socketName(family, address, port), options);
+    },
+    adopt: (fd, options) => adoptSocket(contact, fd, options),
+    describe: (fd) => describeSocket(contact, fd),
+    duplicate: (fd) => duplicate(contact, fd),
+    connect: (family, port, peer) => openConnected(contact, family, port, peer),
+    watch,
+    watchHostAddresses: (onChange) => watchHostAddresses(contact, watch, onChange),
+  };
+}
+
+function openConnected(
+  contact: Contact,
+  family: 4 | 6,
+  port: number,
+  peer: Uint8Array<ArrayBuffer>,
+): Connected {
+  const { calls, errno } = contact;
+  const fd = openSocket(contact, family);
+  if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
+  const any = socketName(family, new Uint8Array(0), port);
+  for (const [call, name] of [
+    ['bind', any],
+    ['connect', peer],
+  ] as const) {
+    // no helper that takes the call as a closure: every eighth query to an upstream opens a socket
+    let reason: number = EINTR;
+    while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
+    if (reason === 0) continue;
+    calls.close(fd);
+    return { kind: 'failed', call, code: errorName(reason) };
+  }
+  return { kind: 'connected', fd };
+}
+
+/** The descriptor, or minus errno. */
+function openSocket({ calls, errno }: Contact, family: 4 | 6): number {
+  const domain = family === 4 ? AF_INET : AF_INET6;
+  let fd = -1;
+  let reason: number = EINTR;
+  while (reason === EINTR) {
+    fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    reason = fd < 0 ? errno() : 0;
+  }
+  // otherwise a wildcard of IPv6 takes the port of IPv4 too
+  if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
+  return fd < 0 ? -reason : fd;
+}
 
 /** Binds an open socket and makes it ready; closes it where that fails. */
-export function bindSocket(
+function bindSocket(
   contact: Contact,
   fd: number,
   name: Uint8Array<ArrayBuffer>,
@@ -127,7 +186,7 @@ export function bindSocket(
   }
 }
 
-export function adoptSocket(
+function adoptSocket(
   contact: Contact,
   fd: number,
   { bufferOctets, packetInfo = false }: SocketOptions,
@@ -147,7 +206,7 @@ export function adoptSocket(
     throw systemError('setsockopt', errno());
 }
 
-export function describeSocket(contact: Contact, fd: number): SocketDescription | undefined {
+function describeSocket(contact: Contact, fd: number): SocketDescription | undefined {
   const type = socketOption(contact, fd, SOL_SOCKET, SO_TYPE);
   const transport = type === SOCK_DGRAM ? 'udp' : type === SOCK_STREAM ? 'tcp' : undefined;
   const name = new Uint8Array(NAME_OCTETS);
@@ -167,7 +226,7 @@ export function describeSocket(contact: Contact, fd: number): SocketDescription 
   };
 }
 
-export function duplicate({ calls, errno }: Contact, fd: number): number {
+function duplicate({ calls, errno }: Contact, fd: number): number {
   const copy = calls.fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw systemError('fcntl', errno());
   return copy;
@@ -183,7 +242,7 @@ interface Watched {
   isClosed: boolean;
 }
 
-export function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
+function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
   const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of libc.ts
   const onReadable = lib.registerCallback(
     { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
@@ -232,7 +291,7 @@ export function createWatching({ lib, calls, pointer }: Contact, loop: () => big
  * Carriers count too: Node lists no address of an interface without a carrier, and one that comes or goes changes no address.
  * The news say only that something has changed: a caller that wants to know what changed lists the addresses.
  */
-export function watchHostAddresses(
+function watchHostAddresses(
   { calls, errno }: Contact,
   watch: Libc['watch'],
   onChange: () => void,

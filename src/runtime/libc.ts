@@ -25,41 +25,27 @@
  */
 import { constants, endianness } from 'node:os';
 import {
-  AF_INET,
-  AF_INET6,
   BATCH,
   type BatchOptions,
-  type Connected,
   type DatagramBatch,
   type DatagramCalls,
   type Libc,
   NAME_OCTETS,
   nameOctets,
   type ReadySet,
-  socketName,
 } from './datagrams.ts';
 import {
-  adoptSocket,
-  bindSocket,
   type Contact,
-  createWatching,
-  describeSocket,
-  duplicate,
-  errorName,
+  createSockets,
   type Ffi,
   IP_PKTINFO,
   IPPROTO_IP,
   IPPROTO_IPV6,
-  IPV6_V6ONLY,
   type Layout,
   MSG_DONTWAIT,
   MSG_PEEK,
   openLibrary,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-  SOCK_NONBLOCK,
   systemError,
-  watchHostAddresses,
 } from './libc-sockets.ts';
 
 /** Sizes and offsets of C's structures; those of `epoll_event` differ by processor. */
@@ -117,19 +103,10 @@ function createLibc(ffi: Ffi): Libc {
     errno: () => ffi.getInt32(errnoAt),
     pointer: (view) => BigInt(ffi.getRawPointer(view)),
   };
-  const watch = createWatching(contact, () => ffi.getCurrentEventLoop());
   const outbox = new Uint8Array(OUTBOX_OCTETS);
   const outboxPointer = contact.pointer(outbox);
   return {
-    open(family, address, port, options) {
-      const fd = openSocket(contact, family);
-      if (fd < 0) throw systemError('socket', -fd);
-      return bindSocket(contact, fd, socketName(family, address, port), options);
-    },
-    adopt: (fd, options) => adoptSocket(contact, fd, options),
-    describe: (fd) => describeSocket(contact, fd),
-    duplicate: (fd) => duplicate(contact, fd),
-    connect: (family, port, peer) => openConnected(contact, family, port, peer),
+    ...createSockets(contact, () => ffi.getCurrentEventLoop()),
     send(fd, octets) {
       if (octets.length > OUTBOX_OCTETS) return -EMSGSIZE;
       for (let at = 0; at < octets.length; at++) outbox[at] = octets[at] ?? 0;
@@ -141,48 +118,8 @@ function createLibc(ffi: Ffi): Libc {
     },
     close: (fd) => void calls.close(fd),
     batch: (family, slotOctets, options) => createBatch(contact, family, slotOctets, options ?? {}),
-    watch,
-    watchHostAddresses: (onChange) => watchHostAddresses(contact, watch, onChange),
     readySet: () => createReadySet(contact),
   };
-}
-
-function openConnected(
-  contact: Contact,
-  family: 4 | 6,
-  port: number,
-  peer: Uint8Array<ArrayBuffer>,
-): Connected {
-  const { calls, errno } = contact;
-  const fd = openSocket(contact, family);
-  if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
-  const any = socketName(family, new Uint8Array(0), port);
-  for (const [call, name] of [
-    ['bind', any],
-    ['connect', peer],
-  ] as const) {
-    // no helper that takes the call as a closure: every eighth query to an upstream opens a socket
-    let reason: number = EINTR;
-    while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
-    if (reason === 0) continue;
-    calls.close(fd);
-    return { kind: 'failed', call, code: errorName(reason) };
-  }
-  return { kind: 'connected', fd };
-}
-
-/** The descriptor, or minus errno. */
-function openSocket({ calls, errno }: Contact, family: 4 | 6): number {
-  const domain = family === 4 ? AF_INET : AF_INET6;
-  let fd = -1;
-  let reason: number = EINTR;
-  while (reason === EINTR) {
-    fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    reason = fd < 0 ? errno() : 0;
-  }
-  // otherwise a wildcard of IPv6 takes the port of IPv4 too
-  if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
-  return fd < 0 ? -reason : fd;
 }
 
 function createBatch(

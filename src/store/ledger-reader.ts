@@ -37,7 +37,13 @@ export interface LedgerReading {
   /** The number of files found. */
   readonly files: number;
   /** Files, or the directory, that could not be read. */
-  readonly faults: readonly { readonly path: string; readonly code: string; readonly detail: string }[];
+  readonly faults: readonly LedgerFault[];
+}
+
+interface LedgerFault {
+  readonly path: string;
+  readonly code: string;
+  readonly detail: string;
 }
 
 /** Reads all files of the ledger. Faults are part of the reading; never rejects. */
@@ -46,7 +52,7 @@ export async function readLedger(
   filter: LedgerFilter = {},
   files: FileSystem = systemFiles,
 ): Promise<LedgerReading> {
-  const faults: { path: string; code: string; detail: string }[] = [];
+  const faults: LedgerFault[] = [];
   const lines = new Set<string>(); // a rotation during the read shows one file under two names
   const older: string[][] = [];
   const ages = await agesIn(files, directory).catch((error: unknown): number[] => {
@@ -80,17 +86,17 @@ async function agesIn(files: FileSystem, directory: string): Promise<number[]> {
     .sort((a, b) => a - b);
 }
 
-function faultOf(path: string, error: unknown): { path: string; code: string; detail: string } {
+function faultOf(path: string, error: unknown): LedgerFault {
   if (!(error instanceof StoreError)) throw error;
   return { path, code: error.code, detail: error.message };
 }
 
-function notOurs(path: string, kind: 'too-large' | 'not-a-file') {
-  const detail =
+function notOurs(path: string, kind: 'too-large' | 'not-a-file'): LedgerFault {
+  const error =
     kind === 'too-large'
-      ? `more than ${MAX_FILE_OCTETS} octets`
-      : 'a directory or device stands in its place';
-  return { path, code: kind === 'too-large' ? 'EFBIG' : 'EINVAL', detail: `read "${path}": ${detail}` };
+      ? new StoreError('read', path, 'EFBIG', `more than ${MAX_FILE_OCTETS} octets`)
+      : new StoreError('read', path, 'EINVAL', 'a directory or device stands in its place');
+  return faultOf(path, error);
 }
 
 function linesOf(octets: Uint8Array): string[] {

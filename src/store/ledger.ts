@@ -23,7 +23,7 @@ import {
 import { composeLine, type LedgerEvent, type LineParts } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
-import { type WriteEnd, Writer } from './writer.ts';
+import { type WriteEnd, Writer, type WriterState } from './writer.ts';
 
 export interface LedgerOptions {
   readonly directory: string;
@@ -42,17 +42,13 @@ export interface LedgerParts {
   readonly files?: FileSystem;
 }
 
-export interface LedgerState {
+export interface LedgerState extends Pick<WriterState, 'failures' | 'lastFailure'> {
   /** The number of the last written line; 0 before the first line. */
   readonly sequence: number;
   readonly queued: number;
   /** Events written, and lost, by this process. */
   readonly written: number;
   readonly lost: number;
-  /** Attempts that failed. */
-  readonly failures: number;
-  /** The failure after which nothing has been written yet. */
-  readonly lastFailure?: { readonly code: string; readonly detail: string } | undefined;
 }
 
 /** The end of the file after the last append. */

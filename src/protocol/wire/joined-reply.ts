@@ -74,7 +74,7 @@ export function writeJoinedReply(
     if (!query.hasEdns) return end;
     return writeOpt(reply, replyStart + end, rcode, query, saidError) - replyStart;
   }
-  return writeTruncatedReply(query, rcode, { extendedError, limit }, reply, replyStart, flags & FLAG.AA);
+  return writeTruncatedReply(query, rcode, extendedError, limit, reply, replyStart, flags & FLAG.AA);
 }
 
 /** RFC 1034 section 4.3.2 and RFC 1035 section 4.1.1: AA is about the first owner name; AD is about all (RFC 4035 section 3.2.3). */

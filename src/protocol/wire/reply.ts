@@ -86,13 +86,13 @@ export function writeHeaderAndQuestion(
 export function writeTruncatedReply(
   query: Query,
   rcode: number,
-  options: { readonly extendedError: number | undefined; readonly limit: number },
+  saidError: number | undefined,
+  limit: number,
   reply: Uint8Array,
   replyStart: number,
   flags = 0,
 ): number {
-  const fits = emptyReplyLength(query, options.extendedError) <= options.limit;
-  const extendedError = fits ? options.extendedError : undefined;
+  const extendedError = emptyReplyLength(query, saidError) <= limit ? saidError : undefined;
   return writeEmptyReply(query, rcode, extendedError, reply, replyStart, flags | FLAG.TC);
 }
 
@@ -127,14 +127,7 @@ export function writeLocalReply(
   const questionOctets = query.questionEnd - query.start;
   const total = questionOctets + answer.octets.length + optLength(query, undefined);
   if (total > limit) {
-    return writeTruncatedReply(
-      query,
-      answer.rcode,
-      { extendedError: undefined, limit },
-      reply,
-      replyStart,
-      FLAG.AA,
-    );
+    return writeTruncatedReply(query, answer.rcode, undefined, limit, reply, replyStart, FLAG.AA);
   }
   const at = writeHeaderAndQuestion(query, FLAG.AA | answer.rcode, reply, replyStart);
   putUint16(reply, replyStart + 6, answer.answerCount);

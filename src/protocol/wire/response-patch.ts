@@ -95,13 +95,7 @@ function writeShorterReply(
   const limit = options.limit - optLength(query, undefined);
   const extendedError = options.extendedError ?? index.extendedError;
   if (!answerFits(response, index, limit))
-    return writeTruncatedReply(
-      query,
-      index.rcode,
-      { extendedError, limit: options.limit },
-      reply,
-      replyStart,
-    );
+    return writeTruncatedReply(query, index.rcode, extendedError, options.limit, reply, replyStart);
   const ends = sectionEnds(response, index);
   for (let sections = 3; sections > 0; sections--) {
     const end = ends[sections - 1] ?? 0;
@@ -116,7 +110,7 @@ function writeShorterReply(
     const rest = { ...options, extendedError: undefined };
     return writePatchedReply(query, needed.octets, shorter, rest, reply, replyStart);
   }
-  return writeTruncatedReply(query, index.rcode, { extendedError, limit: options.limit }, reply, replyStart);
+  return writeTruncatedReply(query, index.rcode, extendedError, options.limit, reply, replyStart);
 }
 
 /** Whether the answer section ends within `limit`. Thousands of records are not read for each query over UDP. */
