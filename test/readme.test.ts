@@ -129,7 +129,7 @@ t.test('every npm script that a page names exists', async (t) => {
 
 t.test('every subcommand of outpost-dns that a page names exists', async (t) => {
   const program = readFileSync(join(root, 'src/commands/program.ts'), 'utf8');
-  const known = [...program.matchAll(/name: '(\w+)'/g)].map((match) => match[1] ?? '');
+  const known = [...program.matchAll(/^ {2}\[\s*'(\w+)',/gm)].map((match) => match[1] ?? '');
   const named = commands.flatMap((command) => /(?:^|npx )outpost-dns (\w+)/.exec(command)?.[1] ?? []);
   t.ok(named.length > 3);
   t.strictSame(

@@ -5,7 +5,7 @@
  *
  *     SHA-256 of the rest (32 octets), SHA-256 of all that the configuration follows from (32 octets), the configuration
  */
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { constants, readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ export function programIdentity(url: string, version: string): string | undefine
   if (!url.endsWith('.js')) return undefined;
   try {
     const file = fileURLToPath(url);
-    return `${version} ${statSync(file).mtimeMs} ${sha256(readFileSync(file)).toString('hex')}`;
+    return `${version} ${statSync(file).mtimeMs} ${hash('sha256', readFileSync(file))}`;
   } catch {
     return undefined;
   }
@@ -69,7 +69,7 @@ export async function encodeCheckedConfig(
 /** The configuration that these octets keep, frozen; `undefined` where they are not exactly of this origin. Never throws. */
 export function decodeCheckedConfig(origin: ConfigOrigin, octets: Uint8Array): Config | undefined {
   const rest = octets.subarray(DIGEST_OCTETS);
-  if (!isSame(octets.subarray(0, DIGEST_OCTETS), sha256(rest))) return undefined;
+  if (!isSame(octets.subarray(0, DIGEST_OCTETS), hash('sha256', rest, 'buffer'))) return undefined;
   if (!isSame(rest.subarray(0, DIGEST_OCTETS), digestOf(origin))) return undefined;
   // from the environment alone, and a password may be in it: made each time, and kept nowhere
   const { outbound, faults } = readOutbound(origin.request.environment);
@@ -129,10 +129,6 @@ function digestOf({ request, octets, program }: ConfigOrigin): Uint8Array {
   const variables = Object.entries(environment).filter(([name]) => name.startsWith(VARIABLE_PREFIX));
   const facts = [program, file, explicit, variables.sort(), [...ownAddresses].sort()];
   return createHash('sha256').update(JSON.stringify(facts)).update('\n').update(octets).digest();
-}
-
-function sha256(octets: Uint8Array): Buffer {
-  return createHash('sha256').update(octets).digest();
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

@@ -13,7 +13,6 @@ import { ConfigError } from '../config/fault.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { FarSide } from '../far-side/far-side.ts';
 import type { ClusterDetails } from '../records/endpoint-record.ts';
-import type { Observation } from '../records/observation.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { systemCode } from '../store/file-system.ts';
@@ -123,12 +122,7 @@ function asker(): Ask {
   return Object.assign(ask, { close: () => lines?.close() });
 }
 
-interface FromKubeconfig {
-  readonly name?: string;
-  readonly region?: string;
-  readonly accountId?: string;
-  readonly endpoint?: string;
-}
+type FromKubeconfig = Partial<Readonly<Record<'name' | 'region' | 'accountId' | 'endpoint', string>>>;
 
 const DEADLINE_MS = 8_000;
 
@@ -145,9 +139,9 @@ async function fromKubeconfig(
   const [, region = /\.([a-z]{2}(?:-[a-z]+)+-\d)\./.exec(facts.host)?.[1], accountId, name] = arn ?? [];
   return {
     endpoint: facts.host,
-    ...(name === undefined ? {} : { name }),
-    ...(region === undefined ? {} : { region }),
-    ...(accountId === undefined ? {} : { accountId }),
+    name,
+    region,
+    accountId,
   };
 }
 
@@ -172,33 +166,22 @@ const RESOLV_FILES = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 
 /** The facts that AWS gives about the cluster; where AWS gives none, a sentence for a comment of the file. */
 async function discover(
-  {
-    name,
-    region,
-    profile,
-  }: { readonly name: string; readonly region: string; readonly profile?: string | undefined },
+  { name, region, profile }: Pick<Discovered, 'name' | 'region' | 'profile'>,
   farSide: FarSide,
 ): Promise<Pick<Discovered, 'details' | 'addresses' | 'failures'>> {
-  const context = { cluster: name, region, subnetIds: [], knownAddresses: [] };
-  const poll = (source: 'cluster' | 'interfaces', more: object = {}) =>
-    farSide.poll(source, { profile }, { ...context, ...more }, AbortSignal.timeout(DEADLINE_MS));
+  const poll = (source: 'cluster' | 'interfaces', known: Partial<ClusterDetails> = {}) => {
+    const { vpcId, subnetIds = [], generation } = known;
+    const context = { cluster: name, region, vpcId, subnetIds, generation, knownAddresses: [] };
+    return farSide.poll(source, { profile }, context, AbortSignal.timeout(DEADLINE_MS));
+  };
   const described = await poll('cluster');
   const details = described.kind === 'details' ? described.details : undefined;
-  const { vpcId, subnetIds, generation } = details ?? {};
-  const listed = await poll('interfaces', {
-    ...(vpcId === undefined ? {} : { vpcId }),
-    ...(subnetIds === undefined ? {} : { subnetIds }),
-    ...(generation === undefined ? {} : { generation }),
-  });
+  const listed = await poll('interfaces', details);
   return {
     details,
     addresses: listed.kind === 'addresses' ? listed.addresses : [],
-    failures: [...new Set([described, listed].flatMap(failureOf))],
+    failures: [...new Set([described, listed].flatMap((one) => (one.kind === 'failed' ? [one.detail] : [])))],
   };
-}
-
-function failureOf(seen: Observation): readonly string[] {
-  return seen.kind === 'failed' ? [seen.detail] : [];
 }
 
 async function write(discovered: Discovered, { output, force }: InitOptions): Promise<ExitCode> {

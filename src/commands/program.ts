@@ -5,75 +5,39 @@ import type { Signals } from '../runtime/signals.ts';
 import { type Define, EXIT, type ExitCode, type Run } from './subcommand.ts';
 import { watchOutput } from './terminal.ts';
 
-interface Subcommand {
-  readonly name: string;
-  readonly about: string;
-  readonly load: () => Promise<{ readonly define: Define }>;
-}
+type Subcommand = readonly [name: string, about: string, load: () => Promise<{ readonly define: Define }>];
 
 /** The subcommands, in the order of the help. A new subcommand is a file and a line here. */
 const SUBCOMMANDS: readonly Subcommand[] = [
-  {
-    name: 'init',
-    about: 'write a configuration from AWS or a kubeconfig',
-    load: () => import('./init.ts'),
-  },
-  { name: 'serve', about: 'run the server', load: () => import('./serve.ts') },
-  {
-    name: 'check',
-    about: 'is this host ready for an outage? each finding with its fix',
-    load: () => import('./check.ts'),
-  },
-  {
-    name: 'status',
-    about: 'what is served, from which source, how fresh, link, upstreams',
-    load: () => import('./status.ts'),
-  },
-  {
-    name: 'explain',
-    about: 'why a name is answered as it is, and what would happen in a cut',
-    load: () => import('./explain.ts'),
-  },
-  {
-    name: 'lookup',
-    about: 'ask a server, show where the answer came from',
-    load: () => import('./lookup.ts'),
-  },
-  {
-    name: 'export',
-    about: 'the records, from the state file, whether or not a server runs',
-    load: () => import('./export.ts'),
-  },
-  {
-    name: 'history',
-    about: 'what happened: the link, addresses, drills, starts and stops; whether or not a server runs',
-    load: () => import('./history.ts'),
-  },
-  {
-    name: 'pin',
-    about: 'serve other addresses for a cluster, for a time, with a reason',
-    load: () => import('./pin.ts'),
-  },
-  {
-    name: 'unpin',
-    about: 'end such a pin now',
-    load: async () => ({ define: (await import('./pin.ts')).defineUnpin }),
-  },
-  {
-    name: 'flush',
-    about: 'drop the kept answers about a name, in memory and on the disk',
-    load: () => import('./flush.ts'),
-  },
-  {
-    name: 'drill',
-    about: 'rehearse an outage with this server alone, without touching the link',
-    load: () => import('./drill.ts'),
-  },
-  {
-    name: 'sandbox',
-    about: 'a simulated AWS Region and the server against it, all on loopback',
-    load: () => import('./sandbox.ts'),
-  },
+  ['init', 'write a configuration from AWS or a kubeconfig', () => import('./init.ts')],
+  ['serve', 'run the server', () => import('./serve.ts')],
+  ['check', 'is this host ready for an outage? each finding with its fix', () => import('./check.ts')],
+  ['status', 'what is served, from which source, how fresh, link, upstreams', () => import('./status.ts')],
+  [
+    'explain',
+    'why a name is answered as it is, and what would happen in a cut',
+    () => import('./explain.ts'),
+  ],
+  ['lookup', 'ask a server, show where the answer came from', () => import('./lookup.ts')],
+  ['export', 'the records, from the state file, whether or not a server runs', () => import('./export.ts')],
+  [
+    'history',
+    'what happened: the link, addresses, drills, starts and stops; whether or not a server runs',
+    () => import('./history.ts'),
+  ],
+  ['pin', 'serve other addresses for a cluster, for a time, with a reason', () => import('./pin.ts')],
+  ['unpin', 'end such a pin now', async () => ({ define: (await import('./pin.ts')).defineUnpin })],
+  ['flush', 'drop the kept answers about a name, in memory and on the disk', () => import('./flush.ts')],
+  [
+    'drill',
+    'rehearse an outage with this server alone, without touching the link',
+    () => import('./drill.ts'),
+  ],
+  [
+    'sandbox',
+    'a simulated AWS Region and the server against it, all on loopback',
+    () => import('./sandbox.ts'),
+  ],
 ];
 
 /** Runs the command that `words` name. `signals` are those of a server. */
@@ -103,7 +67,7 @@ export function wholeProgram(): Promise<Command> {
 /** Only the commands that `isWanted` names have their options, because each command's file takes time to load. */
 async function createProgram(run: Run, isWanted: (name: string) => boolean): Promise<Command> {
   const program = bareProgram();
-  for (const { name, about, load } of SUBCOMMANDS) {
+  for (const [name, about, load] of SUBCOMMANDS) {
     const command = program.command(name).description(about);
     if (isWanted(name)) (await load()).define(command, run);
   }

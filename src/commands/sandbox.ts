@@ -22,9 +22,9 @@ interface SandboxOptions {
 }
 
 export function define(command: Command, { ended }: Run): void {
-  const port = ['--port <port>', 'DNS port of the sandboxed server', readPort, 5300] as const;
+  const portOption = ['--port <port>', 'DNS port of the sandboxed server', readPort, 5300] as const;
   command
-    .option(...port)
+    .option(...portOption)
     .option('--http-port <port>', 'HTTP port of the sandboxed server', readPort, 9153)
     .option('--region-only', 'run the Region without the server; print how to reach it as JSON')
     .action(async (options: SandboxOptions) => ended(await sandbox(options)));
@@ -35,25 +35,28 @@ export function define(command: Command, { ended }: Run): void {
         .createArgument('<state>', 'down, up, or refused (answers with resets instead of silence)')
         .choices(Object.keys(LINK_TEXTS)),
     )
-    .option(...port)
-    .action(async (state: string, options: SandboxOptions) => ended(await setLink(state, options.port)));
+    .option(...portOption)
+    .action(async (state: string, { port }: SandboxOptions) =>
+      ended(await sendToSandbox(port, '/link', { state }, () => LINK_TEXTS[state] ?? state)),
+    );
   const host = command
     .command('host')
     .description('give an address of a cluster to another host, to no host, or back to its API server');
   host
     .argument('<address>', 'the address')
     .addArgument(host.createArgument('<host>', 'the host that has it').choices(Object.keys(HOST_TEXTS)))
-    .option(...port)
-    .action(async (address: string, given: string, options: SandboxOptions) =>
-      ended(await setHost(address, given, options.port)),
-    );
+    .option(...portOption)
+    .action(async (address: string, given: string, { port }: SandboxOptions) => {
+      const text = () => `${address}: ${HOST_TEXTS[given] ?? given}`;
+      ended(await sendToSandbox(port, '/host', { address, host: given }, text));
+    });
   command
     .command('patch')
     .description('take a rolling patch of the simulated control plane one moment further')
     .argument('[cluster]', 'name of the cluster', 'demo')
-    .option(...port)
-    .action(async (cluster: string, options: SandboxOptions) =>
-      ended(await patchCluster(cluster, options.port)),
+    .option(...portOption)
+    .action(async (cluster: string, { port }: SandboxOptions) =>
+      ended(await sendToSandbox(port, '/patch', { cluster }, patchText)),
     );
 }
 
@@ -69,27 +72,17 @@ const LINK_TEXTS: Readonly<Record<string, string>> = {
   up: 'the link is up',
 };
 
-function setLink(state: string, dnsPort: number): Promise<ExitCode> {
-  return sendToSandbox(dnsPort, '/link', { state }, () => LINK_TEXTS[state] ?? state);
-}
-
 const HOST_TEXTS: Readonly<Record<string, string>> = {
   other: 'another host has it, with a certificate of its own',
   none: 'nothing answers there',
   auto: 'what the interfaces say answers there',
 };
 
-function setHost(address: string, host: string, dnsPort: number): Promise<ExitCode> {
-  return sendToSandbox(dnsPort, '/host', { address, host }, () => `${address}: ${HOST_TEXTS[host] ?? host}`);
-}
-
 const moment = z.object({ moment: z.number(), of: z.number(), address: z.string(), step: z.string() });
 
-function patchCluster(cluster: string, dnsPort: number): Promise<ExitCode> {
-  return sendToSandbox(dnsPort, '/patch', { cluster }, (answer) => {
-    const { moment: at, of, address, step } = moment.parse(answer);
-    return `moment ${at} of ${of}: the interface of ${address} is ${step}`;
-  });
+function patchText(answer: unknown): string {
+  const { moment: at, of, address, step } = moment.parse(answer);
+  return `moment ${at} of ${of}: the interface of ${address} is ${step}`;
 }
 
 /** Sends a command to the sandbox whose server has this port, and prints a text made from the sandbox's answer. */

@@ -124,11 +124,8 @@ function outpostsOf({ clusters }: Config, { serving, outage }: Deps): readonly O
 function tellOfProxies({ config, log }: DaemonParts): void {
   const { httpsProxy, httpProxy, noProxy } = config.outbound;
   if (askedRegions(config).length === 0 || (httpsProxy ?? httpProxy) === undefined) return;
-  const shown = {
-    ...(httpsProxy === undefined ? {} : { https: shownProxy(httpsProxy) }),
-    ...(httpProxy === undefined ? {} : { http: shownProxy(httpProxy) }),
-  };
-  DAEMON_MESSAGES.throughProxy(log, { ...shown, noProxy });
+  const [https, http] = [httpsProxy, httpProxy].map((proxy) => proxy && shownProxy(proxy));
+  DAEMON_MESSAGES.throughProxy(log, { https, http, noProxy });
 }
 
 interface Heard extends Pick<FarSide, 'prove'> {
