@@ -10,14 +10,9 @@ import {
 } from '../admin/drill-control.ts';
 import { readDuration } from '../config/kinds/quantity.ts';
 import { ageText } from '../report/report.ts';
-import { command as give } from './running-server.ts';
+import { command as give, type ServerOptions } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import { columns, type Paint, paintForTerminal, plural, print, printable } from './terminal.ts';
-
-interface DrillOptions {
-  readonly config?: string;
-  readonly state?: string;
-}
 
 export function define(command: Command, { ended }: Run): void {
   const subcommand = (name: string, about: string) =>
@@ -28,16 +23,16 @@ export function define(command: Command, { ended }: Run): void {
       .addOption(stateOption(command));
   subcommand('start', 'treat AWS, and upstreams that are not on the site, as unreachable for a while')
     .requiredOption('--for <duration>', 'how long, such as 30m; the drill then ends by itself', readLength)
-    .action(async (options: DrillOptions & { readonly for: number }) => ended(await startDrill(options)));
+    .action(async (options: ServerOptions & { readonly for: number }) => ended(await startDrill(options)));
   subcommand('stop', 'end it now, and say which queries would have failed').action(
-    async (options: DrillOptions) => ended(await stopDrill(options)),
+    async (options: ServerOptions) => ended(await stopDrill(options)),
   );
   subcommand(
     'report',
     'which queries would have failed, and what to retain: of the drill that runs, or of the last one',
   )
     .option(...OPTION.json)
-    .action(async (options: DrillOptions & { readonly json?: true }) => ended(await reportDrill(options)));
+    .action(async (options: ServerOptions & { readonly json?: true }) => ended(await reportDrill(options)));
 }
 
 /** Reads the length of a drill; the server checks the limit. */
@@ -47,8 +42,9 @@ function readLength(text: string): number {
   throw new InvalidArgumentError(`${length.message}\n    ${length.fix ?? 'write 30m or 2h'}`);
 }
 
-async function startDrill(options: DrillOptions & { readonly for: number }): Promise<ExitCode> {
-  const report = await send(options, 'start the drill', 'POST', DRILL_START, { forMs: options.for });
+async function startDrill(options: ServerOptions & { readonly for: number }): Promise<ExitCode> {
+  const route = { method: 'POST', path: DRILL_START, body: { forMs: options.for } } as const;
+  const report = await give(options, 'start the drill', route, drillReport);
   if (typeof report === 'number') return report;
   print([
     `the drill runs for ${ageText(options.for / 1000)}: this server treats AWS, and upstreams across the link, as unreachable`,
@@ -57,13 +53,15 @@ async function startDrill(options: DrillOptions & { readonly for: number }): Pro
   return EXIT.well;
 }
 
-async function stopDrill(options: DrillOptions): Promise<ExitCode> {
-  const report = await send(options, 'stop the drill', 'POST', DRILL_STOP, {});
+async function stopDrill(options: ServerOptions): Promise<ExitCode> {
+  const route = { method: 'POST', path: DRILL_STOP, body: {} } as const;
+  const report = await give(options, 'stop the drill', route, drillReport);
   return typeof report === 'number' ? report : show(report, drillLines(report, paintForTerminal));
 }
 
-async function reportDrill(options: DrillOptions & { readonly json?: true }): Promise<ExitCode> {
-  const report = await send(options, 'get the report of the drill', 'GET', DRILL_REPORT_PATH, undefined);
+async function reportDrill(options: ServerOptions & { readonly json?: true }): Promise<ExitCode> {
+  const route = { method: 'GET', path: DRILL_REPORT_PATH } as const;
+  const report = await give(options, 'get the report of the drill', route, drillReport);
   if (typeof report === 'number') return report;
   return show(report, options.json ? JSON.stringify(report, null, 2) : drillLines(report, paintForTerminal));
 }
@@ -71,16 +69,6 @@ async function reportDrill(options: DrillOptions & { readonly json?: true }): Pr
 function show({ state }: DrillReportBody, text: string | readonly string[]): ExitCode {
   print(text);
   return state === 'none' ? EXIT.finding : EXIT.well;
-}
-
-function send(
-  options: DrillOptions,
-  action: string,
-  method: 'GET' | 'POST',
-  path: string,
-  body: unknown,
-): Promise<DrillReportBody | ExitCode> {
-  return give(options, action, { method, path, body }, drillReport);
 }
 
 /** The most names that are listed; the JSON has all of them. */

@@ -22,12 +22,19 @@ import {
   SYSTEMD_RESOLVED,
 } from './export/hosts-and-nodes.ts';
 import { BIND, COREDNS, COREDNS_HOSTS, DNSMASQ, UNBOUND, WINDOWS, ZONE } from './export/resolvers.ts';
-import { type ConfigSearch, DEFAULT_PLACES, findPlace, placesOf, searchConfig } from './running-server.ts';
+import {
+  type ConfigSearch,
+  DEFAULT_PLACES,
+  findPlace,
+  placesOf,
+  type ServerOptions,
+  searchConfig,
+} from './running-server.ts';
 import { getStatus } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import { columns, explain } from './terminal.ts';
 
-interface ExportOptions {
+interface ExportOptions extends ServerOptions {
   readonly format: string;
   readonly cluster?: string;
   readonly server?: readonly SocketAddress[];
@@ -35,8 +42,6 @@ interface ExportOptions {
   readonly key?: string;
   readonly ca?: string;
   readonly serviceCidr?: string;
-  readonly config?: string;
-  readonly state?: string;
 }
 
 export function define(command: Command, { ended }: Run): void {

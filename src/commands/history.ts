@@ -5,7 +5,7 @@ import { ageText } from '../report/report.ts';
 import { LEDGER_KINDS } from '../store/ledger-format.ts';
 import { type LedgerReading, type ReadEntry, readLedger } from '../store/ledger-reader.ts';
 import { sentenceOfEntry } from '../store/ledger-sentence.ts';
-import { findPlace } from './running-server.ts';
+import { findPlace, type ServerOptions } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import {
   columns,
@@ -18,9 +18,7 @@ import {
   tonedText,
 } from './terminal.ts';
 
-interface HistoryOptions {
-  readonly config?: string;
-  readonly state?: string;
+interface HistoryOptions extends ServerOptions {
   readonly kind?: readonly string[];
   readonly since?: number;
   readonly limit?: number;

@@ -72,35 +72,32 @@ export function retainedFindings(
   if (retain.length === 0) return [];
   const kept = new Set(served?.content.map(({ name }) => name));
   const missing = [...new Set(retain.map(({ name }) => name))].filter((name) => !kept.has(name));
-  return [...faults.flatMap(({ path, detail }) => unusable(path, detail)), ...missingFindings(missing)];
-}
-
-function unusable(path: string, detail: string): readonly Finding[] {
-  return warning(
-    'retained-unreadable',
-    `retained answers cannot be read from "${path}": ${detail}`,
-    "run the check as the server's user: sudo -u outpost-dns outpost-dns check",
-  );
-}
-
-function missingFindings(names: readonly string[]): readonly Finding[] {
-  const shown = names
-    .slice(0, RETAINED_SHOWN)
-    .flatMap((name) =>
-      problem(
-        'retained-name-missing',
-        `retained name "${name}": no answer to it was ever kept`,
-        'while connected, "outpost-dns status" says why no upstream answers it; or remove it from retain',
+  const found = [
+    ...faults.flatMap(({ path, detail }) =>
+      warning(
+        'retained-unreadable',
+        `retained answers cannot be read from "${path}": ${detail}`,
+        "run the check as the server's user: sudo -u outpost-dns outpost-dns check",
       ),
-    );
-  const rest = names.length - shown.length;
-  if (rest <= 0) return shown;
+    ),
+    ...missing
+      .slice(0, RETAINED_SHOWN)
+      .flatMap((name) =>
+        problem(
+          'retained-name-missing',
+          `retained name "${name}": no answer to it was ever kept`,
+          'while connected, "outpost-dns status" says why no upstream answers it; or remove it from retain',
+        ),
+      ),
+  ];
+  const rest = missing.length - RETAINED_SHOWN;
+  if (rest <= 0) return found;
   const more = problem(
     'retained-name-missing',
     `and ${rest} more retained names`,
     'see "outpost-dns status"',
   );
-  return [...shown, ...more];
+  return [...found, ...more];
 }
 
 export const HOSTS_FILE = '/etc/hosts';
