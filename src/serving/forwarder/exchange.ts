@@ -7,7 +7,9 @@ import { acceptResponse } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
+import type { Timers } from '../../runtime/timers.ts';
 
 /** Carries exchanges to one upstream by one protocol. */
 export interface Transport {
@@ -25,8 +27,14 @@ export interface Transport {
  */
 export type GiveUp = 'late' | 'lost' | 'unneeded';
 
-/** Called for a received message that was no reply to an exchange in flight. */
-export type OnMismatch = () => void;
+/** What every transport is given. */
+export interface TransportContext {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  /** Called for a received message that was no reply to an exchange in flight. */
+  readonly onMismatch: () => void;
+}
 
 /** Bounded, because each is a metric label. */
 export type FailureReason = 'timeout' | 'network' | 'tls' | 'malformed' | 'spoofed' | 'loop';

@@ -7,28 +7,18 @@
 import { connect, type Socket } from 'node:net';
 import { putUint16 } from '../../protocol/wire/header.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { Random } from '../../runtime/random.ts';
-import type { Timers } from '../../runtime/timers.ts';
 import {
   type Carrier,
   type Exchange,
   ExchangesInFlight,
   type GiveUp,
   matchReply,
-  type OnMismatch,
   type Transport,
+  type TransportContext,
 } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface StreamOptions {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly onMismatch: OnMismatch;
-}
-
-export function openTcp(upstream: Upstream, options: StreamOptions): StreamTransport {
+export function openTcp(upstream: Upstream, options: TransportContext): StreamTransport {
   return new StreamTransport(options, () => ({
     socket: connect({ host: upstream.address, port: upstream.port, noDelay: true }),
     readyEvent: 'connect',
@@ -57,7 +47,7 @@ const MAX_CONNECTIONS = 16;
 const FEW_REPLIES_MS = 15 * 60_000;
 
 export class StreamTransport implements Transport {
-  readonly #options: StreamOptions;
+  readonly #options: TransportContext;
   readonly #dial: () => Dialled;
   /** Takes new exchanges. */
   #current: Connection | undefined;
@@ -66,7 +56,7 @@ export class StreamTransport implements Transport {
   #few = { exchanges: Number.POSITIVE_INFINITY, untilMs: 0 };
   #isClosed = false;
 
-  constructor(options: StreamOptions, dial: () => Dialled) {
+  constructor(options: TransportContext, dial: () => Dialled) {
     this.#options = options;
     this.#dial = dial;
   }
@@ -129,7 +119,7 @@ class Connection implements Carrier {
   /** The connection takes no further exchange, and closes when no exchange is in flight. */
   isClosing = false;
   readonly #inFlight = new ExchangesInFlight();
-  readonly #options: StreamOptions;
+  readonly #options: TransportContext;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
   readonly #framer = new TcpFramer();
@@ -142,7 +132,7 @@ class Connection implements Carrier {
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #idle: Disposable | undefined;
 
-  constructor(options: StreamOptions, { socket, readyEvent }: Dialled, owner: ConnectionOwner) {
+  constructor(options: TransportContext, { socket, readyEvent }: Dialled, owner: ConnectionOwner) {
     this.#options = options;
     this.#owner = owner;
     this.#socket = socket;

@@ -7,10 +7,11 @@
  */
 import { isIP } from 'node:net';
 import type { ConnectionOptions, checkServerIdentity } from 'node:tls';
-import { type StreamOptions, StreamTransport } from './tcp.ts';
+import type { TransportContext } from './exchange.ts';
+import { StreamTransport } from './tcp.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface TlsOptions extends StreamOptions {
+export interface TlsOptions extends TransportContext {
   /** Certificates in PEM that are trusted in place of the system's. */
   readonly ca?: readonly string[] | undefined;
 }

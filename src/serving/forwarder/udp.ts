@@ -11,23 +11,18 @@
  */
 import { createSocket } from 'node:dgram';
 import { isSix } from '../../protocol/words/address-text.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { Random } from '../../runtime/random.ts';
 import {
   type Carrier,
   type Exchange,
   ExchangesInFlight,
   type GiveUp,
   matchReply,
-  type OnMismatch,
   type Transport,
+  type TransportContext,
 } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface UdpOptions {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly onMismatch: OnMismatch;
+export interface UdpOptions extends Omit<TransportContext, 'timers'> {
   /** Exchanges that one socket carries, one after the other or side by side. */
   readonly usesPerSocket?: number | undefined;
   /** How sockets are opened: through `node:dgram`, unless given. */
