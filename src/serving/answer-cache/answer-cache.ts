@@ -102,7 +102,7 @@ export class AnswerCache {
    * answer is valid until the next call of this cache: a hit makes no object.
    */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
-    const answer = this.#retained.find(query) ?? this.#own(query);
+    const answer = this.#retainedFor(query) ?? this.#own(query);
     const found = (answer && this.#used(answer, nowMs)) ?? this.#failures.find(query, nowMs);
     if (found === undefined) this.#misses++;
     else if (found !== answer) this.#hits++;
@@ -122,7 +122,7 @@ export class AnswerCache {
 
   /** As `findAny`, counted neither as a query nor as a use: `find` was called for the same query. */
   peekAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
-    const retained = this.#retained.find(query);
+    const retained = this.#retainedFor(query);
     if (retained !== undefined) return givenAnswer(retained, nowMs, this.#settings);
     return this.#variants.best(query, nowMs, isCut, this.#settings)?.given;
   }
@@ -135,11 +135,11 @@ export class AnswerCache {
       settings: this.#settings,
       retainedRevision: this.retainedRevision,
       find: (query, nowMs) =>
-        this.#retained.find(query) ?? this.#ownKept(query, nowMs) ?? this.#failures.find(query, nowMs),
+        this.#retainedFor(query) ?? this.#ownKept(query, nowMs) ?? this.#failures.find(query, nowMs),
       findAny: best,
       peekAny: (query, nowMs, isCut) => this.peekAny(query, nowMs, isCut),
       giveRetained: (query, nowMs) => {
-        const retained = this.#retained.find(query);
+        const retained = this.#retainedFor(query);
         return retained === undefined ? undefined : givenAnswer(retained, nowMs, this.#settings);
       },
       hasRetainedRecordsOf: (query) => this.hasRetainedRecordsOf(query),
@@ -213,7 +213,7 @@ export class AnswerCache {
 
   /** Returns the retained answer to this question, if any, fresh or stale, ready for a reply; `find` returns the same answer. */
   giveRetained(query: Query, nowMs: number): GivenAnswer | undefined {
-    const answer = this.#retained.find(query);
+    const answer = this.#retainedFor(query);
     if (answer === undefined) return undefined;
     this.#used(answer, nowMs);
     return givenAnswer(answer, nowMs, this.#settings);
@@ -221,7 +221,12 @@ export class AnswerCache {
 
   /** Whether an answer with records of any type is retained for the query's name. */
   hasRetainedRecordsOf(query: Query): boolean {
-    return this.#retained.hasRecordsOf(query);
+    return this.#retained.revision > 0 && this.#retained.hasRecordsOf(query);
+  }
+
+  /** Finds the retained answer. Most sites retain no names; a query there skips the search. */
+  #retainedFor(query: Query): CachedAnswer | undefined {
+    return this.#retained.revision > 0 ? this.#retained.find(query) : undefined;
   }
 
   /** Counts calls of `retain` and `release`. */

@@ -56,7 +56,6 @@ export class RetainedAnswers {
 
   /** Whether the name is known to exist, from a record of any type. */
   hasRecordsOf(query: Query): boolean {
-    if (this.#byKey.size === 0) return false;
     for (const qtype of this.#qtypes) {
       let retained = this.#byKey.get(questionKey(query.nameHash, qtype, query.qclass, false, false));
       for (; retained !== undefined; retained = retained.next) {
@@ -68,9 +67,8 @@ export class RetainedAnswers {
     return false;
   }
 
-  /** The answer to a question. Most sites retain no names; a query there skips the search. CD makes no difference, because what an upstream has validated is good for all. */
+  /** The answer to a question; CD makes no difference, because what an upstream has validated is good for all. */
   find(query: Query): CachedAnswer | undefined {
-    if (this.#byKey.size === 0) return undefined;
     let retained = this.#byKey.get(questionKey(query.nameHash, query.qtype, query.qclass, false, false));
     for (; retained !== undefined; retained = retained.next) {
       const answer = query.dnssecOk ? retained.signed : retained.plain;
