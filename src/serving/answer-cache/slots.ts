@@ -109,13 +109,12 @@ export class SlotOrder {
     this.octets -= page.ints[(slot & IN_PAGE) * INTS + INT.size] ?? 0;
   }
 
-  /** Takes out the answer that was used first of all. */
+  /** Takes out the answer that was used first of all. It is in no segment then, but its number stays in the order. */
   pop(): number | undefined {
     for (let number = this.#heap[0]; number !== undefined; number = this.#heap[0]) {
       const page = this.#pageOf(number << PAGE_LOG2);
-      const order = page.orders[this.#segment];
-      const oldest = order?.rkeys().next().value;
-      if (order === undefined || oldest === undefined) {
+      const oldest = this.#oldestOf(page);
+      if (oldest === undefined) {
         this.#dropFirst();
         continue;
       }
@@ -125,11 +124,24 @@ export class SlotOrder {
         this.#sink();
         if (this.#heap[0] !== number) continue;
       }
-      order.pop();
       this.octets -= page.ints[(oldest & IN_PAGE) * INTS + INT.size] ?? 0;
+      page.ints[(oldest & IN_PAGE) * INTS + INT.segment] = 0;
       return oldest;
     }
     return undefined;
+  }
+
+  /**
+   * A number that `pop` left over stays until another answer takes its slot, or until it is the oldest again. So a cache that is
+   * full adds and deletes nothing: a map with deleted entries doubles, and makes itself anew each 4,096 answers.
+   */
+  #oldestOf({ ints, orders }: SlotPage): number | undefined {
+    const order = orders[this.#segment];
+    for (;;) {
+      const oldest = order?.rkeys().next().value;
+      if (oldest === undefined || ints[(oldest & IN_PAGE) * INTS + INT.segment] === this.#segment) return oldest;
+      order?.pop();
+    }
   }
 
   /** The pages are gone. */

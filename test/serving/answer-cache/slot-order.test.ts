@@ -82,3 +82,22 @@ t.test('lru-cache has an order for each page, and none is larger than a page', a
   );
   t.ok(SLOTS_PER_PAGE <= 4096, 'a map of 4,096 entries doubles in a fifth of a millisecond');
 });
+
+t.test(
+  'an order that is full, and whose oldest make room for new answers, deletes nothing in its map',
+  async (t) => {
+    const { orders: one } = orders(1);
+    const [order] = one as [SlotOrder];
+    for (let slot = 0; slot < SLOTS; slot++) order.add(slot);
+    const original = Map.prototype.delete;
+    let deleted = 0;
+    Map.prototype.delete = function (key) {
+      deleted++;
+      return original.call(this, key);
+    };
+    for (let step = 0; step < 2 * SLOTS; step++) order.add(order.pop()!);
+    Map.prototype.delete = original;
+    t.equal(deleted, 0);
+    t.equal(order.pop(), 0, 'the order is that of use');
+  },
+);
