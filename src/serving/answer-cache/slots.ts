@@ -139,7 +139,8 @@ export class SlotOrder {
     const order = orders[this.#segment];
     for (;;) {
       const oldest = order?.rkeys().next().value;
-      if (oldest === undefined || ints[(oldest & IN_PAGE) * INTS + INT.segment] === this.#segment) return oldest;
+      if (typeof oldest !== 'number') return undefined;
+      if (ints[(oldest & IN_PAGE) * INTS + INT.segment] === this.#segment) return oldest;
       order?.pop();
     }
   }
