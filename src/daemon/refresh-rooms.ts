@@ -62,7 +62,13 @@ export function buildRefreshRooms(parts: DaemonParts, deps: Deps) {
   const farSide = new FarSide({ clock, timers, log, outbound, giveBack });
   const upstream = {
     isCutOff: () => outage.drill.isRunning,
-    resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, inForce.group),
+    // turns of their own: the first poll comes soon after a start, and its three parts take some milliseconds each
+    resolve: async (name: string, signal: AbortSignal) => {
+      await parts.pause();
+      const resolved = await forwarder.resolveAddresses(name, signal, inForce.group);
+      await parts.pause();
+      return resolved;
+    },
     answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, inForce.group),
   };
   const sign = createSignOfLife({
