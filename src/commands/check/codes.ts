@@ -96,6 +96,10 @@ const state = {
     'The running server cannot save the endpoints.',
     'After a restart in an outage it answers with older addresses, or with none.',
   ),
+  'configuration-not-loaded': problem(
+    'The running server does not know a cluster of the configuration.',
+    'It answers nothing for that cluster until it is reloaded.',
+  ),
   'server-not-ready': problem(
     'The running server has no address for an endpoint.',
     'It answers SERVFAIL for it, now and in an outage.',

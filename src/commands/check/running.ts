@@ -94,12 +94,24 @@ export function writerFindings({ config, server }: Site): readonly Finding[] {
 }
 
 /** What the running server says of itself: this command may see another host, as when root may read what the server may not. */
-export function serverFindings({ server }: Pick<Site, 'server'>): readonly Finding[] {
+export function serverFindings({
+  server,
+  endpoints,
+}: Pick<Site, 'server' | 'endpoints'>): readonly Finding[] {
   if (server === undefined) return [];
   const { server: process, state, queries } = server;
   const found: Finding[] = process.notReady.flatMap((reason) =>
     problem('server-not-ready', `the running server is not ready: ${reason}`, NOT_READY),
   );
+  for (const { cluster } of endpoints)
+    if (runningEndpoint(server, cluster) === undefined)
+      found.push(
+        ...problem(
+          'configuration-not-loaded',
+          `the running server does not know cluster "${cluster.name}": it runs an older configuration`,
+          'systemctl reload outpost-dns; where it refuses, the log names the fault',
+        ),
+      );
   const { unsent } = queries;
   if (unsent !== undefined)
     found.push(

@@ -97,8 +97,8 @@ t.test('state: on tmpfs, behind the running server, written by another', async (
 t.test(
   'what the running server says of itself counts, although this user may read more than it',
   async () => {
-    t.strictSame(serverFindings({ server: undefined }), []);
-    t.strictSame(serverFindings({ server: running({}) }), []);
+    t.strictSame(serverFindings({ server: undefined, endpoints: [] }), []);
+    t.strictSame(serverFindings({ server: running({}), endpoints: [] }), []);
     const troubled = running({
       server: {
         version: '9.9.9',
@@ -114,7 +114,7 @@ t.test(
         faults: ['/s/endpoints.json: written by a later version: format 99'],
       },
     });
-    t.match(serverFindings({ server: troubled }), [
+    t.match(serverFindings({ server: troubled, endpoints: [] }), [
       {
         code: 'server-not-ready',
         severity: 'problem',
@@ -123,6 +123,11 @@ t.test(
       { code: 'replies-not-sent', severity: 'problem', text: /^7 replies of .* could not be sent: EPERM/ },
       { code: 'state-not-saved', severity: 'problem', text: /cannot save the endpoints: EACCES/ },
       { code: 'server-faults', severity: 'warning', text: /written by a later version/ },
+    ]);
+    const { endpoints } = await site(t);
+    t.strictSame(serverFindings({ server: running({ endpoints: [served([])] }), endpoints }), []);
+    t.match(serverFindings({ server: running({ endpoints: [] }), endpoints }), [
+      { code: 'configuration-not-loaded', severity: 'problem', text: /does not know cluster "demo"/ },
     ]);
   },
 );
