@@ -155,6 +155,7 @@ export class Daemon {
     await inSlices(cache.forgettingUnder(changed), pause);
     // in one turn of the loop, together with the end of the forgetting: no answer of the old routes comes in between
     take();
+    if (routes.scope !== routesBefore.scope) cache.forgetFailures(this.#parts.clock.monotonicMs());
     use(config, routes);
     resolver.reconfigure(rules);
     await pause();

@@ -26,6 +26,7 @@ import {
   hasSameQuestion,
   isAnswerTo,
   keptOctets,
+  mayRecheck,
   newAnswer,
   RECHECK_MS,
   type StaleSettings,
@@ -64,6 +65,7 @@ export type AnswerStore = Pick<
   | 'retainedRevision'
   | 'store'
   | 'noteFailure'
+  | 'mayRecheck'
   | 'claimPrefetch'
 >;
 
@@ -77,6 +79,8 @@ export class AnswerCache {
   readonly #kept = new Uint8Array(MAX_MESSAGE_OCTETS);
   /** What is being forgotten in steps. */
   readonly #flushes = new Set<{ readonly isWanted: (name: string) => boolean }>();
+  /** The recheck of an answer does not wait for a time up to this one: the failure was of upstreams that are replaced. */
+  #forgottenMs = 0;
   #revision = 0;
   #hits = 0;
   #staleHits = 0;
@@ -145,6 +149,7 @@ export class AnswerCache {
       hasRetainedRecordsOf: (query) => this.hasRetainedRecordsOf(query),
       store: () => undefined,
       noteFailure: () => undefined,
+      mayRecheck: (answer, nowMs) => this.mayRecheck(answer, nowMs),
       claimPrefetch: () => undefined,
     };
   }
@@ -194,6 +199,17 @@ export class AnswerCache {
     }
     const hasOther = this.peekAny(query, nowMs, false) !== undefined;
     return this.#failures.note(query, hasOther ? RECHECK_MS : FAILURE_MS, nowMs, extendedError);
+  }
+
+  /** Whether an upstream may be asked about a stale answer now. */
+  mayRecheck(answer: CachedAnswer, nowMs: number): boolean {
+    return mayRecheck(answer, nowMs, this.#forgottenMs);
+  }
+
+  /** Other upstreams are asked from now on: the failures of those before say nothing about them. */
+  forgetFailures(nowMs: number): void {
+    this.#failures.clear();
+    this.#forgottenMs = nowMs + RECHECK_MS;
   }
 
   /** To be called before a prefetch: no other prefetch of this answer is due until this one has had time to end. */

@@ -298,10 +298,11 @@ export function answerWhileStale(
 
 /**
  * Whether an upstream may be asked about a stale answer, or failed too short a time ago (RFC 8767 section 5). Never for a
- * retained answer: it is refreshed on a schedule, so that no client waits for an upstream.
+ * retained answer: it is refreshed on a schedule, so that no client waits for an upstream. Times up to `forgottenMs` do not count.
  */
-export function mayRecheck(answer: CachedAnswer, nowMs: number): boolean {
-  return !answer.isRetained && nowMs >= answer.nextRecheckMs;
+export function mayRecheck(answer: CachedAnswer, nowMs: number, forgottenMs = 0): boolean {
+  const { nextRecheckMs } = answer;
+  return !answer.isRetained && (nowMs >= nextRecheckMs || nextRecheckMs <= forgottenMs);
 }
 
 /** Whole seconds by which the TTLs of a fresh answer have aged; never negative, and less than its lifetime. */

@@ -14,13 +14,7 @@ import {
 import { JUST_NOW, type PatchOptions, writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { OPEN_ALIAS } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
-import {
-  ageSeconds,
-  type CachedAnswer,
-  freshness,
-  type GivenAnswer,
-  mayRecheck,
-} from '../answer-cache/cached-answer.ts';
+import { ageSeconds, type CachedAnswer, freshness, type GivenAnswer } from '../answer-cache/cached-answer.ts';
 import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
 import { type GivenOctets, NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
 import type { FetchedAnswers } from './fetched-answers.ts';
@@ -322,7 +316,7 @@ export class KeptAnswers {
     const { query, nowMs } = turn;
     const isCut = upstreams.isCut(query, turn.route);
     const failure = own?.kind === 'failure' ? own : undefined;
-    const isAskedBefore = own !== undefined && (failure !== undefined || !mayRecheck(own, nowMs));
+    const isAskedBefore = own !== undefined && (failure !== undefined || !cache.mayRecheck(own, nowMs));
     if (query.recursionDesired && !isCut && !isAskedBefore) return PASS;
     const given = cache.findAny(query, nowMs, isCut);
     if (given === undefined) return failure === undefined ? PASS : this.#failed(turn, failure, isCut);

@@ -201,6 +201,26 @@ t.test('a SERVFAIL is kept for 5 s and never stale; with the upstream down it ha
   t.equal(rig.asked.length, 2);
 });
 
+t.test('other upstreams are asked at once about an answer that those before could not confirm', async (t) => {
+  const rig = await staleRig();
+  rig.says = (question) => denial(question, RCODE.SERVFAIL);
+  const OTHER = { name: 'other.example.com', edns: {} };
+  t.match(await rig.answer(WWW), STALE);
+  t.match(await rig.answer(OTHER), { rcode: RCODE.SERVFAIL });
+  rig.says = (question) => addresses(question, [NEW], 60);
+  await rig.time.advance(1_000);
+  t.match(await rig.answer(WWW), STALE);
+  rig.cache.forgetFailures(rig.time.monotonicMs());
+  t.match(await rig.answer(WWW), FRESH);
+  t.match(await rig.answer(OTHER), FRESH);
+  await rig.time.advance(61_000);
+  rig.says = (question) => denial(question, RCODE.SERVFAIL);
+  t.match(await rig.answer(WWW), { ede: 3 });
+  rig.asked.length = 0;
+  t.match(await rig.answer(WWW), { ede: 3 });
+  t.equal(rig.asked.length, 0, 'their own failures count');
+});
+
 t.test('a failure never replaces a good answer, fresh or stale', async (t) => {
   const rig = await staleRig();
   rig.says = (question) => denial(question, RCODE.SERVFAIL);
