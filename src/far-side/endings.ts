@@ -95,8 +95,6 @@ export function endingsIn(facts: CredentialFacts): readonly Ending[] {
 // The way to AWS for `outpost-dns check`: which credentials this host has, their kind and end, and the distance of
 // its clock from AWS's. It keeps nothing, and changes nothing. No text of it holds a secret.
 
-export type InspectionRequest = AwsPlace;
-
 export interface AwsInspection {
   readonly credentials: CredentialFacts;
   /** The clock of this host minus the clock of AWS; absent where AWS gave no date. */
@@ -125,7 +123,7 @@ interface InspectionDeps {
 
 /** Never rejects. */
 export async function inspectAws(
-  place: InspectionRequest,
+  place: AwsPlace,
   deps: InspectionDeps,
   signal: AbortSignal,
 ): Promise<AwsInspection> {

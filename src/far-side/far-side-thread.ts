@@ -17,9 +17,9 @@ import { systemClock } from '../runtime/clock.ts';
 import { openOwnMemory } from '../runtime/memory.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import type { AwsClientsOptions } from './aws/clients.ts';
-import type { HandedCredentials, KeptCredentials } from './aws/credentials.ts';
+import type { AwsPlace, HandedCredentials, KeptCredentials } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
-import type { AwsInspection, Endings, InspectionRequest } from './endings.ts';
+import type { AwsInspection, Endings } from './endings.ts';
 import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
@@ -43,7 +43,7 @@ export interface Calls {
   readonly outpost: (request: OutpostRequest, signal: AbortSignal) => Promise<OutpostView>;
   readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<CheckResult>;
   /** For `outpost-dns check`; the server never asks for them. */
-  readonly aws: (place: InspectionRequest, signal: AbortSignal) => Promise<AwsInspection>;
+  readonly aws: (place: AwsPlace, signal: AbortSignal) => Promise<AwsInspection>;
   readonly kubeconfig: (request: KubeconfigRequest, signal: AbortSignal) => Promise<KubeconfigFacts>;
 }
 
@@ -90,25 +90,14 @@ export type PollHere = (
 
 /** `endings`: adds to an observation when the credentials end. */
 export function createPolls(deps: PollDeps, endings?: Pick<Endings, 'added'>): PollHere {
-  const reportUrl = async (
-    { source, settings: { profile }, context: { region } }: PollRequest,
-    signal: AbortSignal,
-    onUrl: (url: string) => void,
-  ): Promise<void> => {
+  const reportUrl: (...polled: Parameters<PollHere>) => Promise<void> = async (request, signal, onUrl) => {
+    const { source, settings, context } = request;
     const { service } = traitsOf(source);
-    if (service === undefined || region === undefined) return;
-    await deps.aws[service].url({ region, profile }, signal).then(onUrl, () => undefined);
+    if (service === undefined || context.region === undefined) return;
+    const place = { region: context.region, profile: settings.profile };
+    await deps.aws[service].url(place, signal).then(onUrl, () => undefined);
   };
-  return async (request, signal, onUrl) => {
-    const observation = await observe(request, signal, onUrl);
-    return endings === undefined ? observation : endings.added(request, observation, signal);
-  };
-
-  async function observe(
-    request: PollRequest,
-    signal: AbortSignal,
-    onUrl: (url: string) => void,
-  ): Promise<Observation> {
+  const observe: PollHere = async (request, signal, onUrl) => {
     const { source, settings, context } = request;
     try {
       const poll = await POLLS[source]();
@@ -118,7 +107,10 @@ export function createPolls(deps: PollDeps, endings?: Pick<Endings, 'added'>): P
     } catch (error) {
       return failed(source, classifyAwsFailure(error, deps.clock.wallMs()));
     }
-  }
+  };
+  if (endings === undefined) return observe;
+  return async (request, signal, onUrl) =>
+    endings.added(request, await observe(request, signal, onUrl), signal);
 }
 
 /** After a call: calls come together, and the sign of life comes every few seconds. */

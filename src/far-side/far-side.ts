@@ -28,8 +28,8 @@ import { endThread } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { smallNurseries } from '../runtime/memory.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { KeptCredentials } from './aws/credentials.ts';
-import type { AwsInspection, InspectionRequest } from './endings.ts';
+import type { AwsPlace, KeptCredentials } from './aws/credentials.ts';
+import type { AwsInspection } from './endings.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { ProofRequest } from './handshake.ts';
@@ -118,7 +118,7 @@ export class FarSide implements Disposable {
       );
 
   /** The way to AWS as `outpost-dns check` looks at it. Never rejects. */
-  readonly inspectAws = (place: InspectionRequest, signal: AbortSignal): Promise<AwsInspection> =>
+  readonly inspectAws = (place: AwsPlace, signal: AbortSignal): Promise<AwsInspection> =>
     this.#forAws()
       .call('aws', place, signal)
       .catch(

@@ -9,7 +9,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
-import { SourceError } from '../records/observation.ts';
+import { unanswered } from '../records/observation.ts';
 import { FewAtOnce } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Outbound } from './outbound.ts';
@@ -109,7 +109,7 @@ export class SharedFiles {
           continue;
         }
         const detail = `reading the aws configuration in "${path}" failed: ${whyUnread(error)}`;
-        throw new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail });
+        throw unanswered('no-credentials', detail);
       }
     }
     return state.digest('base64');
@@ -149,10 +149,8 @@ export class SharedFiles {
   }
 
   async #read(path: string, where: string): Promise<readonly string[]> {
-    const unusable = (why: string): SourceError => {
-      const detail = `reading the authorities in ${where} "${path}" failed: ${why}`;
-      return new SourceError({ reason: 'untrusted-certificate', reachedFarSide: false, detail });
-    };
+    const unusable = (why: string) =>
+      unanswered('untrusted-certificate', `reading the authorities in ${where} "${path}" failed: ${why}`);
     const text = await this.#files.text(path).catch((error: unknown) => {
       throw unusable(whyUnread(error));
     });

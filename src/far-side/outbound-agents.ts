@@ -9,7 +9,7 @@ import { pipeline, Readable, Transform } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../log/log.ts';
-import { SourceError } from '../records/observation.ts';
+import { unanswered } from '../records/observation.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import { type Outbound, proxyFor, shownProxy } from './outbound.ts';
 
@@ -121,12 +121,7 @@ function bounded(body: unknown): unknown {
   return limit;
 }
 
-const tooLong = (): SourceError =>
-  new SourceError({
-    reason: 'malformed',
-    reachedFarSide: false,
-    detail: `an answer of more than ${MAX_ANSWER_OCTETS} octets`,
-  });
+const tooLong = () => unanswered('malformed', `an answer of more than ${MAX_ANSWER_OCTETS} octets`);
 
 function proxyOf(request: Parameters<Handle>[0], outbound: Outbound): string | undefined {
   const port = request.port === undefined ? '' : `:${request.port}`;

@@ -7,7 +7,8 @@ import {
   type FailureReason,
   type Observation,
   type SourceContext,
-  SourceError,
+  type SourceError,
+  unanswered,
 } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -84,23 +85,21 @@ export async function allPages<Item, Token>(
   throw answeredBut('malformed', `reading the listing failed: more than ${MOST_PAGES} pages`);
 }
 
-/** An answer without a mark of AWS, such as a captive portal's page. */
-export const BETWEEN =
-  ': it has no mark of aws: something in between, such as a captive portal, may have answered';
+interface Output {
+  readonly $metadata: { readonly requestId?: string | undefined };
+}
+
+/** The error of an answer that lacks what AWS always sends. Without a mark of AWS it is such as the page of a captive portal. */
+export function unlike({ $metadata }: Output, detail: string): SourceError {
+  if ($metadata.requestId !== undefined) return answeredBut('malformed', detail);
+  const between = 'it has no mark of aws: something in between, such as a captive portal, may have answered';
+  return unanswered('proxy', `${detail}: ${between}`);
+}
 
 /** A list of the answer that AWS always sends, empty or not. Any other page with status 200 parses as an answer without it. */
-export function present<T>(
-  list: readonly T[] | undefined,
-  output: { $metadata: { requestId?: string | undefined } },
-  what: string,
-): readonly T[] {
+export function present<T>(list: readonly T[] | undefined, output: Output, what: string): readonly T[] {
   if (list !== undefined) return list;
-  const isFromAws = output.$metadata.requestId !== undefined;
-  throw new SourceError({
-    reason: isFromAws ? 'malformed' : 'proxy',
-    reachedFarSide: isFromAws,
-    detail: `listing ${what} failed: the answer holds no list of them${isFromAws ? '' : BETWEEN}`,
-  });
+  throw unlike(output, `listing ${what} failed: the answer holds no list of them`);
 }
 
 export interface OutpostRequest {

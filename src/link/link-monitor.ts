@@ -89,7 +89,7 @@ export class LinkMonitor {
 
   report(evidence: Evidence): void {
     const { side, key } = evidence;
-    const id = idOf(side, key);
+    const id = `${side} ${key}`;
     const before = this.#paths.get(id) ?? { side, key, ...initialLinkState };
     const after = { side, key, ...nextLinkState(before, evidence, this.#options.clock.monotonicMs()) };
     this.#paths.set(id, after);
@@ -150,36 +150,23 @@ export class LinkMonitor {
   }
 }
 
-function idOf(side: Evidence['side'], key: string): string {
-  return `${side} ${key}`;
-}
-
 // The report of the link: each path, and one word for all paths.
 
+type Shown = Pick<LinkState, 'condition' | 'reason'> & { readonly ageSeconds: number };
+
 interface LinkStatus {
-  readonly link: { readonly summary: Shown; readonly paths: readonly ShownPath[] };
+  readonly link: {
+    readonly summary: Shown;
+    readonly paths: readonly (Pick<LinkPath, 'side' | 'key'> & Shown)[];
+  };
 }
-
-interface Shown {
-  readonly condition: LinkCondition;
-  readonly reason: string;
-  readonly ageSeconds: number;
-}
-
-type ShownPath = Shown & Pick<LinkPath, 'side' | 'key'>;
 
 export function linkStatus({ summary, paths }: LinkReport, nowMs: number): LinkStatus {
-  const shown = ({ condition, reason, sinceMs }: LinkState): Shown => ({
-    condition,
-    reason,
-    ageSeconds: seconds(nowMs - sinceMs),
-  });
-  return {
-    link: {
-      summary: shown(summary),
-      paths: paths.map((path) => ({ side: path.side, key: path.key, ...shown(path) })),
-    },
+  const shown = ({ condition, reason, sinceMs }: LinkState): Shown => {
+    return { condition, reason, ageSeconds: seconds(nowMs - sinceMs) };
   };
+  const shownPaths = paths.map((path) => ({ side: path.side, key: path.key, ...shown(path) }));
+  return { link: { summary: shown(summary), paths: shownPaths } };
 }
 
 const TONES: Readonly<Record<LinkCondition, Tone>> = {

@@ -119,7 +119,12 @@ export function answeredBut(reason: FailureReason, detail: string): SourceError 
 
 /** A poll that could not even be started. */
 export function cannotAsk(detail: string): SourceError {
-  return new SourceError({ reason: 'internal', reachedFarSide: false, detail });
+  return unanswered('internal', detail);
+}
+
+/** A failure without an answer of AWS: no evidence that the link works. */
+export function unanswered(reason: FailureReason, detail: string): SourceError {
+  return new SourceError({ reason, reachedFarSide: false, detail });
 }
 
 /** A thing outside that can be polled. It knows nothing about any cluster. */
@@ -155,13 +160,11 @@ export interface SourceContext {
 /** Sends an A query for `name` upstream, past our own cache. Provided by the forwarder; never rejects. */
 export type Resolve = (name: string, signal: AbortSignal) => Promise<ResolvedName>;
 
-/** Whether a TXT query for `name`, sent to the same upstreams, is answered with text. Provided by the forwarder; never rejects. */
-export type AnswersText = (name: string, signal: AbortSignal) => Promise<boolean>;
-
 /** The upstreams, asked past our own cache. */
 export interface UpstreamView {
   readonly resolve: Resolve;
-  readonly answersText: AnswersText;
+  /** Whether a TXT query for `name`, sent to the same upstreams, is answered with text. Never rejects. */
+  readonly answersText: (name: string, signal: AbortSignal) => Promise<boolean>;
 }
 
 export type ResolvedName =

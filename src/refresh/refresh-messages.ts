@@ -3,6 +3,14 @@ import { messages } from '../log/log.ts';
 
 const NAMES = { addresses: 'the addresses served from now on', before: 'the addresses served until now' };
 
+const FAILURE = {
+  source: 'the source',
+  reason: 'the kind of failure',
+  detail: 'what AWS or the system said',
+  durationMs: 'how long the poll took',
+  isUnsettled: 'true while another poll follows soon',
+};
+
 const PROOF = {
   address: 'the address',
   from: 'the proof before',
@@ -22,26 +30,10 @@ export const REFRESH_MESSAGES = messages({
   sourceFails: {
     level: 'warn',
     text: 'source fails',
-    fields: {
-      source: 'the source',
-      reason: 'the kind of failure',
-      detail: 'what AWS or the system said',
-      durationMs: 'how long the poll took',
-      isUnsettled: 'true while another poll follows soon',
-    },
+    fields: FAILURE,
     fix: 'in a cut: nothing. Otherwise act on `detail`; `outpost-dns check` names the fix',
   },
-  sourceStillFails: {
-    level: 'debug',
-    text: 'source still fails',
-    fields: {
-      source: 'the source',
-      reason: 'the kind of failure',
-      detail: 'what AWS or the system said',
-      durationMs: 'how long the poll took',
-      isUnsettled: 'true while another poll follows soon',
-    },
-  },
+  sourceStillFails: { level: 'debug', text: 'source still fails', fields: FAILURE },
   sourceWorks: {
     level: 'info',
     text: 'source works again',

@@ -133,7 +133,7 @@ export class RefreshPlane {
     });
     // what was learned of a cluster that was removed meanwhile is newer, too
     const learned = this.#parked.filter(({ addresses }) => addresses.length > 0);
-    const known = [...answering.map(settingsOf), ...learned.map(identityOf)];
+    const known = [...answering.map(({ refresher }) => refresher.settings), ...learned.map(identityOf)];
     const superseded = await inSlices(pairUp(known, records, identityOf), this.#options.pause);
     for (const { refresher } of answering) {
       const record = superseded.get(refresher.settings);
@@ -142,7 +142,11 @@ export class RefreshPlane {
     }
     const older = new Set(superseded.values());
     const rest = records.filter((record) => !older.has(record));
-    await this.#takeRunning(answering, members.map(settingsOf), [...rest, ...this.#parked]);
+    await this.#takeRunning(
+      answering,
+      members.map(({ refresher }) => refresher.settings),
+      [...rest, ...this.#parked],
+    );
   }
 
   /** Starts to poll. */
@@ -249,14 +253,8 @@ export class RefreshPlane {
       ({ refresher: { settings } }) => settings.name === name && settings.region === region,
     );
     const { monotonicMs: sinceMs } = this.#now();
-    const timed = ({ addresses, why, by, forMs }: NonNullable<typeof pin>): Pin => ({
-      addresses,
-      why,
-      by,
-      sinceMs,
-      untilMs: sinceMs + forMs,
-    });
-    member?.refresher.repin(pin && timed(pin));
+    const timed = pin && { addresses: pin.addresses, why: pin.why, by: pin.by };
+    member?.refresher.repin(timed && { ...timed, sinceMs, untilMs: sinceMs + pin.forMs });
     await this.#keeper.confirmed();
   }
 
@@ -413,10 +411,6 @@ function stop({ refresher, checks }: Member): void {
   checks?.stop();
 }
 
-function settingsOf({ refresher: { settings } }: Member): ClusterSettings {
-  return settings;
-}
-
 function identityOfMember({ refresher: { settings, record } }: Member): ClusterIdentity {
   return { ...settings, endpoint: record.endpoint };
 }
@@ -457,15 +451,9 @@ function proofRequest(
   if (probe === undefined) return undefined;
   const { port, timeoutMs, proxy, prove, ca, access } = probe;
   const names = [...new Set([details?.endpoint, endpoint])].flatMap((name) => name ?? []);
-  const authorities = { described: details?.certificateAuthority, file: ca, access };
-  return {
-    address,
-    port,
-    timeoutMs,
-    proxy,
-    names,
-    authorities: prove && names.length > 0 ? authorities : {},
-  };
+  const known = { described: details?.certificateAuthority, file: ca, access };
+  const authorities = prove && names.length > 0 ? known : {};
+  return { address, port, timeoutMs, proxy, names, authorities };
 }
 
 function published(member: Member, now: Moment): EndpointRecord {

@@ -140,7 +140,7 @@ export class SourcePoller {
     const running = this.#running;
     if (running === undefined) return;
     this.#running = undefined;
-    this.#count({ unsettled: 1 });
+    this.#count({ unsettled: 1, lateResults: 0 });
     running.poll.abandon();
     running.done.resolve();
   }
@@ -151,21 +151,54 @@ export class SourcePoller {
     this.nextPollAtMs = undefined;
   }
 
+  /** Starts a poll with a deadline. It ends at most once, and never after `abandon`. */
   #start(context: SourceContext): Poll {
     this.#unschedule();
-    return startPoll(this.source, context, this.#options, {
-      ended: (result) => this.#ended(result),
-      settledLate: () => this.#count({ lateResults: 1, unsettled: -1 }),
+    const { clock, timers, deadlineMs, turnstile } = this.#options;
+    const startedMs = clock.monotonicMs();
+    const controller = new AbortController();
+    let phase: 'polling' | 'grace' | 'answered' | 'over' = 'polling';
+    /** A poll can be abandoned during each `await`. */
+    const isOver = (): boolean => phase === 'over';
+    const settledLate = () => this.#count({ lateResults: 1, unsettled: -1 });
+    const end = (observation: Observation, durationMs: number, more: Partial<PollResult> = {}): void => {
+      phase = 'over';
+      this.#ended({ observation, startedMs, durationMs, isUnsettled: false, isLate: false, ...more });
+    };
+    const late = () => timedOut(this.name, deadlineMs);
+    const interrupt = (): void => {
+      if (phase !== 'polling') return;
+      phase = 'grace';
+      timer[Symbol.dispose]();
+      timer = timers.after(GRACE_MS, () =>
+        end(late(), clock.monotonicMs() - startedMs, { isUnsettled: true }),
+      );
+      controller.abort();
+    };
+    let timer = timers.after(deadlineMs, interrupt);
+    inBackground('refresh', async () => {
+      const observation = await observe(this.source, context, controller.signal);
+      if (isOver()) return settledLate();
+      // an answer in the grace time is too late, but a failure still says why there was no answer
+      const isLate = phase === 'grace' && observation.kind !== 'failed';
+      const durationMs = clock.monotonicMs() - startedMs;
+      phase = 'answered';
+      timer[Symbol.dispose]();
+      await turnstile?.pass();
+      if (isOver()) settledLate();
+      else end(isLate ? late() : observation, durationMs, { isLate });
     });
+    const abandon = (): void => {
+      if (phase === 'over') return;
+      phase = 'over';
+      timer[Symbol.dispose]();
+      controller.abort();
+    };
+    return { startedMs, interrupt, abandon };
   }
 
-  #count({
-    lateResults = 0,
-    unsettled,
-  }: {
-    readonly lateResults?: number;
-    readonly unsettled: number;
-  }): void {
+  /** The content of an answer that comes after its poll was given up is ignored; it counts. */
+  #count({ lateResults, unsettled }: Pick<SourceStats, 'lateResults' | 'unsettled'>): void {
     const { lateResults: late, unsettled: left } = this.#stats;
     const counts = { lateResults: late + lateResults, unsettled: Math.max(0, left + unsettled) };
     this.#stats = { ...this.#stats, ...counts };
@@ -218,9 +251,6 @@ export class SourcePoller {
   }
 }
 
-// One poll of one source: the input of the source, the deadline around it, and what its result says about the link. It
-// refuses to know what was seen before and what will be served.
-
 interface PollOptions {
   readonly deadlineMs: number;
   readonly clock: Clock;
@@ -240,18 +270,11 @@ export interface PollResult {
   readonly isLate: boolean;
 }
 
-interface PollEvents {
-  /** At most once; never after `abandon`. */
-  ended(result: PollResult): void;
-  /** The source has settled an unsettled or abandoned poll after all; the poll ignores the content of this answer. */
-  settledLate(): void;
-}
-
 interface Poll {
   readonly startedMs: number;
   /** Ends the poll as if its deadline had passed. */
   interrupt(): void;
-  /** Ends the poll without a result: it counts as unsettled until `settledLate`. */
+  /** Ends the poll without a result: it counts as unsettled until its source has settled it. */
   abandon(): void;
 }
 
@@ -260,61 +283,6 @@ interface Poll {
  * hanging credential provider ignores the signal, and gives no evidence about the link.
  */
 const GRACE_MS = 100;
-
-function startPoll(
-  source: Source,
-  context: SourceContext,
-  { clock, timers, deadlineMs, turnstile }: PollOptions,
-  events: PollEvents,
-): Poll {
-  const startedMs = clock.monotonicMs();
-  const controller = new AbortController();
-  let phase: 'polling' | 'grace' | 'answered' | 'over' = 'polling';
-  let timer = timers.after(deadlineMs, interrupt);
-  inBackground('refresh', async () => {
-    const observation = await observe(source, context, controller.signal);
-    if (isOver()) return events.settledLate();
-    // an answer in the grace time is too late, but a failure still says why there was no answer
-    const isLate = phase === 'grace' && observation.kind !== 'failed';
-    const durationMs = clock.monotonicMs() - startedMs;
-    phase = 'answered';
-    timer[Symbol.dispose]();
-    await turnstile?.pass();
-    if (isOver()) return events.settledLate();
-    phase = 'over';
-    const given = isLate ? timedOut(source.name, deadlineMs) : observation;
-    events.ended({ observation: given, startedMs, durationMs, isUnsettled: false, isLate });
-  });
-
-  /** A poll can be abandoned during each `await`. */
-  function isOver(): boolean {
-    return phase === 'over';
-  }
-
-  function interrupt(): void {
-    if (phase !== 'polling') return;
-    phase = 'grace';
-    timer[Symbol.dispose]();
-    timer = timers.after(GRACE_MS, () => {
-      phase = 'over';
-      const durationMs = clock.monotonicMs() - startedMs;
-      const observation = timedOut(source.name, deadlineMs);
-      events.ended({ observation, startedMs, durationMs, isUnsettled: true, isLate: false });
-    });
-    controller.abort();
-  }
-
-  return {
-    startedMs,
-    interrupt,
-    abandon() {
-      if (phase === 'over') return;
-      phase = 'over';
-      timer[Symbol.dispose]();
-      controller.abort();
-    },
-  };
-}
 
 /** A source never rejects. A rejection is a defect, and costs this poll alone. */
 async function observe(source: Source, context: SourceContext, signal: AbortSignal): Promise<Observation> {

@@ -71,26 +71,17 @@ export interface Plot {
   readonly range: string;
 }
 
-type Read<Status> = Metric<Status>['read'];
-
 /** Writes the metrics of one room; `Status` is named once. */
 export function metricsOf<Status>() {
-  return {
-    gauge: (name: string, help: string, labels: readonly string[], read: Read<Status>): Metric<Status> => ({
-      name: `outpost_dns_${name}`,
-      type: 'gauge',
-      help,
-      labels,
-      read,
-    }),
-    counter: (name: string, help: string, labels: readonly string[], read: Read<Status>): Metric<Status> => ({
-      name: `outpost_dns_${name}_total`,
-      type: 'counter',
-      help,
-      labels,
-      read,
-    }),
-  };
+  const metric =
+    (type: Metric<Status>['type'], ending = '') =>
+    (
+      name: string,
+      help: string,
+      labels: readonly string[],
+      read: Metric<Status>['read'],
+    ): Metric<Status> => ({ name: `outpost_dns_${name}${ending}`, type, help, labels, read });
+  return { gauge: metric('gauge'), counter: metric('counter', '_total') };
 }
 
 /** A sample without labels; none where the value is absent. */

@@ -26,12 +26,9 @@ export function trendStatus(trend: Trend, wallMs: number): TrendStatus {
 }
 
 function byFigure<Value>(of: (figure: Figure) => Value): Readonly<Record<Figure, Value>> {
-  return {
-    queriesPerSecond: of('queriesPerSecond'),
-    hitRatio: of('hitRatio'),
-    upstreamSeconds: of('upstreamSeconds'),
-    link: of('link'),
-  };
+  const values = FIGURES.map((figure) => [figure, of(figure)]);
+  // every figure is there
+  return Object.fromEntries(values) as Record<Figure, Value>;
 }
 
 function rounded(value: number | undefined): number | null {

@@ -11,7 +11,7 @@ import type { Route53Client } from '@aws-sdk/client-route-53';
 import type { HttpRequest } from '@smithy/core/protocols';
 import type { Log } from '../../log/log.ts';
 import { partitionOf } from '../../protocol/words/aws-partitions.ts';
-import { cannotAsk, type FailureReason, SourceError } from '../../records/observation.ts';
+import { cannotAsk, type FailureReason, type SourceError, unanswered } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Timers, untilAborted } from '../../runtime/timers.ts';
 import { LocalFiles, SharedFiles } from '../local-files.ts';
@@ -159,10 +159,8 @@ export function createAwsServices(
       };
     }),
     async identity(place, signal) {
-      const late = () =>
-        new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail: LATE_PROVIDER });
       const provided = configure(place).then(({ credentials }) => credentials.provide());
-      const found = await untilAborted(provided, signal, late);
+      const found = await untilAborted(provided, signal, lateProvider);
       const sources = '$source' in found ? Object.keys(Object(found.$source)) : [];
       return { sources, expiration: found.expiration, isSession: Boolean(found.sessionToken) };
     },
@@ -404,20 +402,13 @@ export class ClientPool<C extends PooledClient> {
   }
 }
 
-const LATE_PROVIDER = 'getting credentials failed: the provider did not answer within the deadline';
-
 /** A provider that hangs is a problem of this host's credentials, and must not read as a cut link. */
-function lateError<C extends PooledClient>(entry: Entry<C>): SourceError {
-  if (entry.made?.credentials.isWaiting()) {
-    return new SourceError({
-      reason: 'no-credentials',
-      reachedFarSide: false,
-      detail: LATE_PROVIDER,
-    });
-  }
-  return new SourceError({
-    reason: 'timeout',
-    reachedFarSide: false,
-    detail: 'aws did not answer within the deadline',
-  });
+function lateProvider(): SourceError {
+  const detail = 'getting credentials failed: the provider did not answer within the deadline';
+  return unanswered('no-credentials', detail);
+}
+
+function lateError<C extends PooledClient>({ made }: Entry<C>): SourceError {
+  if (made?.credentials.isWaiting()) return lateProvider();
+  return unanswered('timeout', 'aws did not answer within the deadline');
 }

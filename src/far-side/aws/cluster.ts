@@ -6,9 +6,9 @@ import type { GetMetricStatisticsCommandOutput } from '@aws-sdk/client-cloudwatc
 import type { Cluster, DescribeClusterCommandOutput } from '@aws-sdk/client-eks';
 import { normalizeName } from '../../protocol/words/name.ts';
 import type { ClusterDetails } from '../../records/endpoint-record.ts';
-import { answeredBut, SourceError } from '../../records/observation.ts';
+import { answeredBut } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { BETWEEN, type OutpostRequest, type OutpostView, type PollFunction } from '../poll.ts';
+import { type OutpostRequest, type OutpostView, type PollFunction, unlike } from '../poll.ts';
 import type { AwsMonitoring } from './clients.ts';
 import { placeOf } from './credentials.ts';
 import { classifyAwsFailure } from './failure.ts';
@@ -29,12 +29,7 @@ function readDetails(
 ): ClusterDetails {
   const { cluster } = output;
   if (cluster?.name !== name) {
-    const isFromAws = output.$metadata.requestId !== undefined;
-    throw new SourceError({
-      reason: isFromAws ? 'malformed' : 'proxy',
-      reachedFarSide: isFromAws,
-      detail: `describing cluster "${name}" failed: the answer does not describe it${isFromAws ? '' : BETWEEN}`,
-    });
+    throw unlike(output, `describing cluster "${name}" failed: the answer does not describe it`);
   }
   const network = cluster.resourcesVpcConfig;
   const generation = generationOf(cluster);

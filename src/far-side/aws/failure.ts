@@ -9,7 +9,12 @@
  * Texts of AWS are quoted only where they name a missing permission: the answer to a bad signature repeats the signed
  * request, session token included.
  */
-import { type FailureReason, SourceError, type SourceFailure } from '../../records/observation.ts';
+import {
+  type FailureReason,
+  SourceError,
+  type SourceFailure,
+  unanswered,
+} from '../../records/observation.ts';
 
 export interface AwsFailure extends SourceFailure {
   /** AWS does not accept the credentials themselves: newer ones may be on the disk already. */
@@ -349,7 +354,7 @@ export function redacted(message: string): string {
 
 /** Credentials of this host that cannot be used: nothing was sent. */
 export function noCredentials(detail: string): SourceError {
-  return new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail: redacted(detail) });
+  return unanswered('no-credentials', redacted(detail));
 }
 
 function property(value: unknown, key: string): unknown {

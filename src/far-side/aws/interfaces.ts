@@ -19,18 +19,11 @@ import { type AwsPlace, placeOf } from './credentials.ts';
 
 export const pollInterfaces: PollFunction = async ({ settings, context, signal }, { aws }) => {
   const ask = { ec2: aws.ec2, place: placeOf(context, settings.profile), context, signal };
-  const { addresses, statuses, customerOwned, isDoubtful, rejected } = await find(ask);
-  if (addresses.length === 0) {
+  const { rejected, ...found } = await find(ask);
+  if (found.addresses.length === 0) {
     throw answeredBut('empty', `listing interfaces of cluster "${context.cluster}" found none${rejected}`);
   }
-  return {
-    kind: 'addresses',
-    source: 'interfaces',
-    addresses,
-    ...(statuses === undefined ? {} : { statuses }),
-    ...(customerOwned === undefined ? {} : { customerOwned }),
-    ...(isDoubtful === undefined ? {} : { isDoubtful }),
-  };
+  return { kind: 'addresses', source: 'interfaces', ...found };
 };
 
 async function find(ask: Asking): Promise<InterfaceFinding> {

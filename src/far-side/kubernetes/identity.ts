@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
-import { SourceError, type SourceFailure } from '../../records/observation.ts';
+import { type SourceError, type SourceFailure, unanswered } from '../../records/observation.ts';
 import { noCredentials, redacted } from '../aws/failure.ts';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
 import type { Kubeconfig, Material } from './kubeconfig.ts';
@@ -257,6 +257,5 @@ function explainedCall(server: ApiServer, error: unknown): SourceError {
 }
 
 function callFailure({ address }: ApiServer, reason: SourceFailure['reason'], why: string): SourceError {
-  const detail = redacted(`asking the api server at ${address} failed: ${why}`);
-  return new SourceError({ reason, reachedFarSide: false, detail });
+  return unanswered(reason, redacted(`asking the api server at ${address} failed: ${why}`));
 }

@@ -12,7 +12,13 @@
 import { isIP } from 'node:net';
 import * as z from 'zod';
 import { isEndpointAddress } from '../../records/endpoint-record.ts';
-import { cannotAsk, type FailureReason, type SourceContext, SourceError } from '../../records/observation.ts';
+import {
+  cannotAsk,
+  type FailureReason,
+  type SourceContext,
+  SourceError,
+  unanswered,
+} from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { untilAborted } from '../../runtime/timers.ts';
 import { redacted } from '../aws/failure.ts';
@@ -163,7 +169,7 @@ function notAccepted(answer: string, identity: KubernetesIdentity, clock: Clock)
 
 /** Builds a failure that is never evidence for the link, even where a server answered. */
 function failure(reason: FailureReason, detail: string): SourceError {
-  return new SourceError({ reason, reachedFarSide: false, detail: redacted(detail) });
+  return unanswered(reason, redacted(detail));
 }
 
 const PORT = z.object({ name: z.string().nullish(), port: z.int().nullish() });
@@ -235,20 +241,13 @@ function servesApi(ports: readonly z.output<typeof PORT>[] | null | undefined): 
 
 function ipv4(address: string | undefined): string {
   if (address !== undefined && isEndpointAddress(address)) return address;
-  throw new SourceError({
-    reason: 'malformed',
-    reachedFarSide: false,
-    detail: `reading the api server's view failed: "${address?.slice(0, 50)}" is not an IPv4 address`,
-  });
+  const shown = address?.slice(0, 50);
+  throw unanswered('malformed', `reading the api server's view failed: "${shown}" is not an IPv4 address`);
 }
 
 function malformed(what: string, { issues: [issue] }: z.ZodError): SourceError {
   const where = issue?.path.join('.') || 'the answer';
-  return new SourceError({
-    reason: 'malformed',
-    reachedFarSide: false,
-    detail: `reading ${what} failed: ${where} is not what the API has there`,
-  });
+  return unanswered('malformed', `reading ${what} failed: ${where} is not what the API has there`);
 }
 
 // A kubeconfig for `outpost-dns check`: which server it names, how its user is known, and whether the API server accepts the

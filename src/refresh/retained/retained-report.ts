@@ -20,8 +20,16 @@ import { ageMs, agoMs } from '../reconcile/timeline.ts';
 import { RETAINED_MESSAGES } from '../refresh-messages.ts';
 import type { KnownAnswer, RetainedQuestion } from './retained-answer.ts';
 
+/** Counted from the start of the process. */
+interface Counts {
+  asked: number;
+  failed: number;
+  /** Denials and empty answers that were not believed, so that clients got the good answer before them. */
+  denialsIgnored: number;
+}
+
 /** The state of one question in the refresher. */
-export interface RetainedMember {
+export interface RetainedMember extends Counts {
   question: RetainedQuestion;
   known: KnownAnswer | undefined;
   freshUntilMs: number;
@@ -36,10 +44,6 @@ export interface RetainedMember {
   /** The number of failures since the last success. */
   failuresInARow: number;
   lastFailure: { readonly detail: string; readonly atMs: number } | undefined;
-  asked: number;
-  failed: number;
-  /** Denials and empty answers that were not believed. */
-  denialsIgnored: number;
 }
 
 export interface RetainedSnapshot {
@@ -49,10 +53,7 @@ export interface RetainedSnapshot {
 }
 
 /** Totals of all questions, including questions that the report does not list. */
-export interface RetainedTotals extends Readonly<Record<RetainedState, number>> {
-  readonly asked: number;
-  readonly failed: number;
-  readonly denialsIgnored: number;
+export interface RetainedTotals extends Readonly<Record<RetainedState, number>>, Readonly<Counts> {
   /** The time since the oldest confirmation; absent before the first confirmation. */
   readonly oldestAgoMs?: number;
 }
@@ -78,13 +79,7 @@ export interface RetainedQuestionSnapshot {
   readonly doubtedAgoMs?: number;
   /** Absent while the question is being asked. */
   readonly nextAttemptInMs?: number;
-  /** Counted from the start of the process. */
-  readonly stats: {
-    readonly asked: number;
-    readonly failed: number;
-    /** The number of denials and empty answers that the refresher did not believe: clients get the earlier good answer. */
-    readonly denialsIgnored: number;
-  };
+  readonly stats: Readonly<Counts>;
 }
 
 export function* composeSnapshot(members: Iterable<RetainedMember>, clock: Clock): Steps<RetainedSnapshot> {
@@ -217,20 +212,13 @@ export interface RetainedStatus {
   };
 }
 
-interface RetainedNameStatus {
-  readonly name: string;
-  readonly type: string;
-  readonly state: RetainedState;
-  /** The time since an upstream last gave the answer that the server keeps. */
+interface RetainedNameStatus
+  extends Pick<RetainedQuestionSnapshot, 'name' | 'type' | 'state'>,
+    Readonly<Counts> {
   readonly confirmedAgeSeconds?: number;
-  /** The time for which an upstream has repeated a denial, or an empty answer, that the refresher does not believe. */
   readonly doubtedAgeSeconds?: number;
   readonly lastFailure?: { readonly detail: string; readonly ageSeconds: number };
   readonly nextAttemptInSeconds?: number;
-  readonly asked: number;
-  readonly failed: number;
-  /** Denials and empty answers that were not believed, so that the good answer before them was given. */
-  readonly denialsIgnored: number;
 }
 
 export function retainedStatus({ questions, all }: RetainedSnapshot): RetainedStatus {
