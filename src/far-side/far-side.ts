@@ -30,12 +30,11 @@ import { smallNurseries } from '../runtime/memory.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { AwsPlace, KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection } from './endings.ts';
-import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
-import type { Outbound } from './outbound.ts';
+import { FAR_SIDE_MESSAGES, type Outbound } from './outbound.ts';
 import type { FarSource, OutpostRequest, OutpostView, PollSettings } from './poll.ts';
 
 /** Polls one source once. Never rejects, and settles when its signal is aborted. `onUrl` hears which URL of AWS is asked. */

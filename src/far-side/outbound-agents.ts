@@ -10,8 +10,7 @@ import { getCACertificates } from 'node:tls';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../log/log.ts';
 import { unanswered } from '../records/observation.ts';
-import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
-import { type Outbound, proxyFor, shownProxy } from './outbound.ts';
+import { FAR_SIDE_MESSAGES, type Outbound, proxyFor, shownProxy } from './outbound.ts';
 
 export interface AgentOptions {
   readonly proxy?: string | undefined;

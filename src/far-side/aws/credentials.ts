@@ -14,8 +14,8 @@ import type { Log } from '../../log/log.ts';
 import { cannotAsk, type SourceContext, SourceError } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import { FAR_SIDE_MESSAGES } from '../far-side-messages.ts';
 import type { SharedFiles } from '../local-files.ts';
+import { FAR_SIDE_MESSAGES } from '../outbound.ts';
 import type { OutboundHandler } from '../outbound-agents.ts';
 import { explainProviderFailure, redacted } from './failure.ts';
 
