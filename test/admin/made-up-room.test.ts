@@ -61,7 +61,9 @@ t.test('a metric is named in one file under src/, and a panel by no reader', asy
   )) {
     const short = name.replace('outpost_dns_', '').replace(/_total$/, '');
     const naming = files
-      .filter(({ text }) => new RegExp(`(?:gauge|counter|counts)\\(\\s*'${short}',`).test(text))
+      .filter(({ text }) =>
+        new RegExp(`(?:gauge|counter|counts\\w*|each|labelled)[(,]\\s*'${short}',`).test(text),
+      )
       .map(({ path }) => path);
     t.equal(naming.length, 1, `${short}: ${naming}`);
   }
