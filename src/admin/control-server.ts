@@ -85,11 +85,13 @@ export async function startControlServer(options: ControlServerOptions): Promise
   if (outcome.kind === 'refused') return outcome;
   server.on('error', (error) => CONTROL_MESSAGES.controlFailed(log, { err: error }));
   const close = async () => {
-    const closed = once(server, 'close');
     // first of all: a caller that comes now sees that no server is there
-    await endsWithin(options.timers, outcome.remove(), REMOVE_WAIT_MS);
-    server.close();
+    const isRemoved = await endsWithin(options.timers, outcome.remove(), REMOVE_WAIT_MS);
     server.closeAllConnections();
+    // libuv removes the path in this thread, which would wait for such a disk for ever: the socket ends with the process
+    if (!isRemoved) return;
+    const closed = once(server, 'close');
+    server.close();
     await closed;
   };
   const isLost = async (): Promise<boolean> => !(await outcome.isInPlace());
