@@ -54,7 +54,7 @@ export function isAboutName(index: ResponseIndex): boolean {
  * Whether a server without authority for the name, and without recursion, points to other servers (RFC 2308 section 2.2: no
  * answer, and an authority section without SOA). The name may well exist. A resolver (RA) has asked those servers itself.
  */
-function isReferral({
+export function isReferral({
   rcode,
   flags,
   answerCount,

@@ -14,6 +14,7 @@ import {
   aliasChain,
   boundedTtl,
   followsAliases,
+  isReferral,
   type ResponseIndex,
   SECTION,
 } from './response-records.ts';
@@ -76,7 +77,9 @@ export interface AcceptedResponse {
 export function acceptResponse(octets: Uint8Array): AcceptedResponse | ResponseFault {
   const index = indexResponse(octets, MAX_DOUBTFUL_OCTETS);
   if (index.kind === 'fault') return index;
-  return index.isTidy ? { kind: 'accepted', octets, index } : tidied(octets, index);
+  // no client gets a referral, and without the zone that it points to, however unrelated, it would be an empty answer
+  if (index.isTidy || isReferral(index)) return { kind: 'accepted', octets, index };
+  return tidied(octets, index);
 }
 
 function tidied(octets: Uint8Array, index: ResponseIndex): AcceptedResponse | ResponseFault {

@@ -64,6 +64,7 @@ t.test('the next upstream answers where the first cannot', async (t) => {
     ['NXDOMAIN is an answer', { afterMs: 20, says: 3, withEdns: true }, answers, 'a rcode 3 after 20'],
     ['both SERVFAIL: the last one', servfail, servfail, 'b rcode 2 after 40'],
     ['a referral', { afterMs: 20, says: 'referral' }, answers, 'b rcode 0 after 40'],
+    ['a stray referral', { afterMs: 20, says: 'strayReferral' }, answers, 'b rcode 0 after 40'],
     ['SERVFAIL, then REFUSED', servfail, refused, 'b rcode 5 after 40'],
     ['SERVFAIL, then silence', servfail, 'silence', 'a rcode 2 after 520'],
     ['REFUSED, then silence: not REFUSED', refused, 'silence', 'timeout extended error 22 after 520'],
@@ -231,6 +232,10 @@ t.test('addresses of a name, for the refresh', async (t) => {
     [refused, { kind: 'failed', reason: 'servfail', detail: '"a": REFUSED' }],
     [
       { afterMs: 20, says: 'referral' },
+      { kind: 'failed', reason: 'servfail', detail: '"a": referral' },
+    ],
+    [
+      { afterMs: 20, says: 'strayReferral' },
       { kind: 'failed', reason: 'servfail', detail: '"a": referral' },
     ],
     ['silence', { kind: 'failed', reason: 'timeout' }],

@@ -17,8 +17,11 @@ import { MadeUpTransport, transportsOf } from './made-up-transport.ts';
 export type Doing =
   | {
       readonly afterMs: number;
-      /** `referral`: it does not recurse, and names the servers of the root. */
-      readonly says: 'answer' | 'truncated' | 'referral' | number;
+      /**
+       * `referral`: it does not recurse, and names the servers of the root. `strayReferral`: of a zone that the name is not in.
+       * `alias`: it does not recurse, and has an alias to `end.example.net` beside a stray referral.
+       */
+      readonly says: 'answer' | 'truncated' | 'referral' | 'strayReferral' | 'alias' | number;
       readonly withEdns?: boolean;
       readonly withAuthority?: boolean;
       /** RFC 8914. */
@@ -141,17 +144,27 @@ function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, nowMs: number
   }
 }
 
-const FLAGS = { answer: 0x8180, truncated: 0x8380, referral: 0x8100 };
+const FLAGS = { answer: 0x8180, truncated: 0x8380, referral: 0x8100, strayReferral: 0x8100, alias: 0x8100 };
+
+const NAME_SERVER = [1, 97, 0];
+const STRAY = rawRecord('zone.invalid', 'NS', 60, NAME_SERVER);
+const ANSWERS = new Map<unknown, Buffer>([
+  ['answer', rawRecord('.', 'A', 60, [10, 0, 0, 1])],
+  ['alias', rawRecord('.', 'CNAME', 60, Buffer.from('\x03end\x07example\x03net\0', 'latin1'))],
+]);
+const AUTHORITIES = new Map<unknown, Buffer>([
+  ['referral', rawRecord('.', 'NS', 60, NAME_SERVER)],
+  ['strayReferral', STRAY],
+  ['alias', STRAY],
+]);
 
 function replyTo(
   exchange: Exchange,
   { says, withEdns, withAuthority, extendedError }: Extract<Doing, { says: unknown }>,
 ): Buffer {
-  const answers =
-    says === 'answer'
-      ? [Buffer.concat([Buffer.of(0xc0, 0x0c), rawRecord('.', 'A', 60, [10, 0, 0, 1]).subarray(1)])]
-      : [];
-  const authority = says === 'referral' ? [rawRecord('.', 'NS', 60, [1, 97, 0])] : [];
+  const answer = ANSWERS.get(says);
+  const answers = answer === undefined ? [] : [Buffer.concat([Buffer.of(0xc0, 0x0c), answer.subarray(1)])];
+  const authority = [AUTHORITIES.get(says) ?? []].flat();
   const option = extendedError === undefined ? [] : [0, 15, 0, 2, 0, extendedError];
   const opt =
     withEdns || option.length > 0

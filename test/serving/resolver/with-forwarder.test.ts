@@ -132,19 +132,28 @@ t.test(
   },
 );
 
-t.test('a referral denies no name: the answer that is kept is given, or SERVFAIL', async (t) => {
-  const chain = new Chain(() => ({ afterMs: 30, says: 'answer' }));
-  const { time } = chain.upstreams;
-  const first = chain.ask(WWW);
-  await time.advance(61_000);
-  t.match(await first, { rcode: RCODE.NOERROR });
-  chain.upstreams.behave = () => ({ afterMs: 30, says: 'referral' });
-  const kept = chain.ask(WWW);
-  const other = chain.ask({ ...WWW, name: 'other.example.com' });
-  await time.advance(100);
-  t.match(await kept, { ede: 3, answers: [{ ttl: 30 }] });
-  t.match(await other, { rcode: RCODE.SERVFAIL, answers: [] });
-});
+for (const says of ['referral', 'strayReferral'] as const)
+  t.test(`a ${says} denies no name: the answer that is kept is given, or SERVFAIL`, async (t) => {
+    const chain = new Chain(() => ({ afterMs: 30, says: 'answer' }));
+    const { time } = chain.upstreams;
+    const first = chain.ask(WWW);
+    await time.advance(61_000);
+    t.match(await first, { rcode: RCODE.NOERROR });
+    chain.upstreams.behave = () => ({ afterMs: 30, says });
+    const kept = chain.ask(WWW);
+    const other = chain.ask({ ...WWW, name: 'other.example.com' });
+    // the end of an alias is asked for by itself
+    chain.upstreams.behave = ({ name }) => ({
+      afterMs: 30,
+      says: name.startsWith('alias.') ? 'alias' : says,
+    });
+    const aliased = chain.ask({ ...WWW, name: 'alias.example.com' });
+    await time.advance(200);
+    t.match(await kept, { ede: 3, answers: [{ ttl: 30 }] });
+    t.match(await other, { rcode: RCODE.SERVFAIL, answers: [] });
+    t.match(await aliased, { rcode: RCODE.SERVFAIL });
+    t.ok(chain.upstreams.seen.some(({ name }) => name === 'end.example.net'));
+  });
 
 t.test('REFUSED by every upstream is SERVFAIL to the client, for 5 s', async (t) => {
   const chain = new Chain(() => ({ afterMs: 10, says: RCODE.REFUSED }));
