@@ -1,20 +1,18 @@
 /**
- * The opened C library, and sockets as C has them: bound here, or handed over by the service manager; descriptors watched by libuv;
- * and the kernel's word that an address has changed.
+ * The opened C library, and sockets as C has them: bound here, or handed over by the service manager; and the kernel's word that
+ * an address has changed.
  */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import {
   AF_INET,
   AF_INET6,
-  type Connected,
   type Libc,
   NAME_OCTETS,
   nameOctets,
   type OpenSocket,
   type SocketDescription,
   type SocketOptions,
-  socketName,
 } from './datagrams.ts';
 
 // The opened library: its functions, the numbers that they take, and the form in which libc.ts and libc-sockets.ts share them.
@@ -37,13 +35,13 @@ export interface Contact {
 }
 
 /** Numbers of Linux that both files pass to its calls: socket(2), ip(7), ipv6(7), recv(2). */
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
 export const IPPROTO_IP = 0;
 export const IP_PKTINFO = 8;
 export const IPPROTO_IPV6 = 41;
-const IPV6_V6ONLY = 26;
+export const IPV6_V6ONLY = 26;
 export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;
 
@@ -52,7 +50,7 @@ export function openLibrary(ffi: Ffi) {
   return ffi.dlopen(null, SIGNATURES);
 }
 
-function errorName(reason: number): string {
+export function errorName(reason: number): string {
   return getSystemErrorName(-reason);
 }
 
@@ -102,70 +100,22 @@ const NETLINK_ROUTE = 0;
 const RTMGRP_LINK = 0x1;
 const RTMGRP_IPV4_IFADDR = 0x10;
 const RTMGRP_IPV6_IFADDR = 0x100;
-const UV_POLL = 8; // of uv_handle_type
-const UV_READABLE = 1;
 const NEWS_OCTETS = 16_384;
-const { EINTR, ENOBUFS } = constants.errno;
+const { ENOBUFS } = constants.errno;
 
-type Sockets = 'open' | 'adopt' | 'describe' | 'duplicate' | 'connect' | 'watch' | 'watchHostAddresses';
+type Sockets = 'adopt' | 'describe' | 'duplicate' | 'watchHostAddresses';
 
-export function createSockets(contact: Contact, loop: () => bigint): Pick<Libc, Sockets> {
-  const watch = createWatching(contact, loop);
+export function createSockets(contact: Contact, watch: Libc['watch']): Pick<Libc, Sockets> {
   return {
-    open(family, address, port, options) {
-      const fd = openSocket(contact, family);
-      if (fd < 0) throw systemError('socket', -fd);
-      return bindSocket(contact, fd, socketName(family, address, port), options);
-    },
     adopt: (fd, options) => adoptSocket(contact, fd, options),
     describe: (fd) => describeSocket(contact, fd),
     duplicate: (fd) => duplicate(contact, fd),
-    connect: (family, port, peer) => openConnected(contact, family, port, peer),
-    watch,
     watchHostAddresses: (onChange) => watchHostAddresses(contact, watch, onChange),
   };
 }
 
-function openConnected(
-  contact: Contact,
-  family: 4 | 6,
-  port: number,
-  peer: Uint8Array<ArrayBuffer>,
-): Connected {
-  const { calls, errno } = contact;
-  const fd = openSocket(contact, family);
-  if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
-  const any = socketName(family, new Uint8Array(0), port);
-  for (const [call, name] of [
-    ['bind', any],
-    ['connect', peer],
-  ] as const) {
-    // no helper that takes the call as a closure: every eighth query to an upstream opens a socket
-    let reason: number = EINTR;
-    while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
-    if (reason === 0) continue;
-    calls.close(fd);
-    return { kind: 'failed', call, code: errorName(reason) };
-  }
-  return { kind: 'connected', fd };
-}
-
-/** The descriptor, or minus errno. */
-function openSocket({ calls, errno }: Contact, family: 4 | 6): number {
-  const domain = family === 4 ? AF_INET : AF_INET6;
-  let fd = -1;
-  let reason: number = EINTR;
-  while (reason === EINTR) {
-    fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    reason = fd < 0 ? errno() : 0;
-  }
-  // otherwise a wildcard of IPv6 takes the port of IPv4 too
-  if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
-  return fd < 0 ? -reason : fd;
-}
-
 /** Binds an open socket and makes it ready; closes it where that fails. */
-function bindSocket(
+export function bindSocket(
   contact: Contact,
   fd: number,
   name: Uint8Array<ArrayBuffer>,
@@ -230,61 +180,6 @@ function duplicate({ calls, errno }: Contact, fd: number): number {
   const copy = calls.fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw systemError('fcntl', errno());
   return copy;
-}
-
-/** The state of one watched descriptor; libuv has a pointer into `handle`. */
-interface Watched {
-  readonly handle: Uint8Array<ArrayBuffer>;
-  readonly run: () => void;
-  isDue: boolean;
-  /** libuv stops watching a descriptor that reports an error: after the error was read the watch is started again. */
-  hasStopped: boolean;
-  isClosed: boolean;
-}
-
-function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
-  const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of libc.ts
-  const onReadable = lib.registerCallback(
-    { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
-    (handle, status) => {
-      const one = typeof handle === 'bigint' ? watched.get(handle) : undefined;
-      if (one === undefined) return;
-      if (status < 0) one.hasStopped = true;
-      if (one.isDue) return;
-      one.isDue = true;
-      setImmediate(one.run);
-    },
-  );
-  // the loop turns a little more while the process ends, when no callback can run any more
-  process.once('exit', () => {
-    for (const [handle, { isClosed }] of watched) if (!isClosed) calls.uv_poll_stop(handle);
-  });
-  return (fd, take) => {
-    const handle = new Uint8Array(Number(calls.uv_handle_size(UV_POLL)));
-    const at = pointer(handle);
-    const one: Watched = { handle, run, isDue: false, hasStopped: false, isClosed: false };
-    function run(): void {
-      one.isDue = false;
-      if (one.isClosed) return;
-      take();
-      if (!one.hasStopped || one.isClosed) return;
-      one.hasStopped = false;
-      calls.uv_poll_start(at, UV_READABLE, onReadable);
-    }
-    const failed = calls.uv_poll_init(loop(), at, fd);
-    if (failed < 0) throw systemError('uv_poll_init', -failed);
-    watched.set(at, one);
-    calls.uv_poll_start(at, UV_READABLE, onReadable);
-    return {
-      ref: () => calls.uv_ref(at),
-      unref: () => calls.uv_unref(at),
-      [Symbol.dispose]() {
-        if (one.isClosed) return;
-        one.isClosed = true;
-        calls.uv_close(at, 0n);
-      },
-    };
-  };
 }
 
 /**

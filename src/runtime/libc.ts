@@ -25,26 +25,36 @@
  */
 import { constants, endianness } from 'node:os';
 import {
+  AF_INET,
+  AF_INET6,
   BATCH,
   type BatchOptions,
+  type Connected,
   type DatagramBatch,
   type DatagramCalls,
   type Libc,
   NAME_OCTETS,
   nameOctets,
   type ReadySet,
+  socketName,
 } from './datagrams.ts';
 import {
+  bindSocket,
   type Contact,
   createSockets,
+  errorName,
   type Ffi,
   IP_PKTINFO,
   IPPROTO_IP,
   IPPROTO_IPV6,
+  IPV6_V6ONLY,
   type Layout,
   MSG_DONTWAIT,
   MSG_PEEK,
   openLibrary,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
   systemError,
 } from './libc-sockets.ts';
 
@@ -76,6 +86,8 @@ const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLLIN = 1;
 const READY_AT_ONCE = 128;
+const UV_POLL = 8; // of uv_handle_type
+const UV_READABLE = 1;
 /** The longest message that `send` takes: longer than any query of ours with its padding. */
 const OUTBOX_OCTETS = 1024;
 const { EAGAIN, EINTR, EMSGSIZE } = constants.errno;
@@ -103,10 +115,18 @@ function createLibc(ffi: Ffi): Libc {
     errno: () => ffi.getInt32(errnoAt),
     pointer: (view) => BigInt(ffi.getRawPointer(view)),
   };
+  const watch = createWatching(contact, () => ffi.getCurrentEventLoop());
   const outbox = new Uint8Array(OUTBOX_OCTETS);
   const outboxPointer = contact.pointer(outbox);
   return {
-    ...createSockets(contact, () => ffi.getCurrentEventLoop()),
+    ...createSockets(contact, watch),
+    open(family, address, port, options) {
+      const fd = openSocket(contact, family);
+      if (fd < 0) throw systemError('socket', -fd);
+      return bindSocket(contact, fd, socketName(family, address, port), options);
+    },
+    connect: (family, port, peer) => openConnected(contact, family, port, peer),
+    watch,
     send(fd, octets) {
       if (octets.length > OUTBOX_OCTETS) return -EMSGSIZE;
       for (let at = 0; at < octets.length; at++) outbox[at] = octets[at] ?? 0;
@@ -120,6 +140,44 @@ function createLibc(ffi: Ffi): Libc {
     batch: (family, slotOctets, options) => createBatch(contact, family, slotOctets, options ?? {}),
     readySet: () => createReadySet(contact),
   };
+}
+
+function openConnected(
+  contact: Contact,
+  family: 4 | 6,
+  port: number,
+  peer: Uint8Array<ArrayBuffer>,
+): Connected {
+  const { calls, errno } = contact;
+  const fd = openSocket(contact, family);
+  if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
+  const any = socketName(family, new Uint8Array(0), port);
+  for (const [call, name] of [
+    ['bind', any],
+    ['connect', peer],
+  ] as const) {
+    // no helper that takes the call as a closure: every eighth query to an upstream opens a socket
+    let reason: number = EINTR;
+    while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
+    if (reason === 0) continue;
+    calls.close(fd);
+    return { kind: 'failed', call, code: errorName(reason) };
+  }
+  return { kind: 'connected', fd };
+}
+
+/** The descriptor, or minus errno. */
+function openSocket({ calls, errno }: Contact, family: 4 | 6): number {
+  const domain = family === 4 ? AF_INET : AF_INET6;
+  let fd = -1;
+  let reason: number = EINTR;
+  while (reason === EINTR) {
+    fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    reason = fd < 0 ? errno() : 0;
+  }
+  // otherwise a wildcard of IPv6 takes the port of IPv4 too
+  if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
+  return fd < 0 ? -reason : fd;
 }
 
 function createBatch(
@@ -255,6 +313,61 @@ function layOut(
   }
   const headersPointer = pointer(headers);
   return { slots, names, controls, headers32, iovecs32, headersPointer };
+}
+
+/** The state of one watched descriptor; libuv has a pointer into `handle`. */
+interface Watched {
+  readonly handle: Uint8Array<ArrayBuffer>;
+  readonly run: () => void;
+  isDue: boolean;
+  /** libuv stops watching a descriptor that reports an error: after the error was read the watch is started again. */
+  hasStopped: boolean;
+  isClosed: boolean;
+}
+
+function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
+  const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of this file
+  const onReadable = lib.registerCallback(
+    { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
+    (handle, status) => {
+      const one = typeof handle === 'bigint' ? watched.get(handle) : undefined;
+      if (one === undefined) return;
+      if (status < 0) one.hasStopped = true;
+      if (one.isDue) return;
+      one.isDue = true;
+      setImmediate(one.run);
+    },
+  );
+  // the loop turns a little more while the process ends, when no callback can run any more
+  process.once('exit', () => {
+    for (const [handle, { isClosed }] of watched) if (!isClosed) calls.uv_poll_stop(handle);
+  });
+  return (fd, take) => {
+    const handle = new Uint8Array(Number(calls.uv_handle_size(UV_POLL)));
+    const at = pointer(handle);
+    const one: Watched = { handle, run, isDue: false, hasStopped: false, isClosed: false };
+    function run(): void {
+      one.isDue = false;
+      if (one.isClosed) return;
+      take();
+      if (!one.hasStopped || one.isClosed) return;
+      one.hasStopped = false;
+      calls.uv_poll_start(at, UV_READABLE, onReadable);
+    }
+    const failed = calls.uv_poll_init(loop(), at, fd);
+    if (failed < 0) throw systemError('uv_poll_init', -failed);
+    watched.set(at, one);
+    calls.uv_poll_start(at, UV_READABLE, onReadable);
+    return {
+      ref: () => calls.uv_ref(at),
+      unref: () => calls.uv_unref(at),
+      [Symbol.dispose]() {
+        if (one.isClosed) return;
+        one.isClosed = true;
+        calls.uv_close(at, 0n);
+      },
+    };
+  };
 }
 
 function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
