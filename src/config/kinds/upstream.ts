@@ -45,15 +45,16 @@ export function readUpstream(text: string): Reading<Upstream> {
   return 'value' in socket ? { value: { text: socketText(socket.value), ...socket.value } } : socket;
 }
 
-/** As other servers write it: dnsmasq has a port after "#", Unbound after "@". systemd-resolved has a name after "#". */
+/** As other servers write it: dnsmasq has a port after "#", Unbound after "@", before the name. systemd-resolved has a name after "#". */
 function foreignForm(text: string): Reading<never> | undefined {
-  const [, address = '', sign, rest = ''] = /^(.*?)([#@])(.*)$/s.exec(text) ?? [];
-  if (/^[0-9]+$/.test(rest)) {
+  const [form, address = '', sign, port, name = ''] = /^([^#@]+)([#@])([0-9]+)(#.+)?$/s.exec(text) ?? [];
+  if (form !== undefined) {
     const host = parseAddress(address)?.kind() === 'ipv6' ? `[${address}]` : address;
-    return { message: `a port after "${sign}"`, fix: `write ${host}:${rest}` };
+    const scheme = name === '' ? '' : 'tls://';
+    return { message: `a port after "${sign}"`, fix: `write ${scheme}${host}:${port}${name}` };
   }
-  if (sign === '#') return { message: 'a name after "#" goes with tls://', fix: `write tls://${text}` };
-  return undefined;
+  if (!text.includes('#')) return undefined;
+  return { message: 'a name after "#" goes with tls://', fix: `write tls://${text}` };
 }
 
 function readEncrypted(text: string, transport: string, defaultPort: number): Reading<Upstream> {
