@@ -236,6 +236,7 @@ t.test('the metrics have the values of the report', async (t) => {
     ['upstream_mismatched_replies_total{upstream="10.0.0.2:53"}', 4],
     ['upstream_exchanges_total{upstream="10.0.0.2:53",transport="tcp"}', 1],
     ['upstream_failures_total{upstream="10.0.0.2:53",reason="timeout"}', 3],
+    ['upstream_unhelpful_replies_total{upstream="10.0.0.2:53",reason="SERVFAIL"}', 6],
     ['link_connected{side="aws",key="us-west-2"}', 1],
     ['link_condition_age_seconds{side="aws",key="us-west-2"}', 300],
     ['build_info{version="0.2.0",runtime="node 26.10.0"}', 1],

@@ -65,9 +65,14 @@ export function isReferral({
   return negativeTtlSeconds === undefined && (flags & (FLAG.AA | FLAG.RA)) === 0;
 }
 
+/** Bounded, because each is a metric label. */
+export type UnhelpfulReply = 'SERVFAIL' | 'REFUSED' | 'referral';
+
 /** A failure that is not of the network: the server says that it could not, or would not, answer this question. */
-export function isUnhelpful(index: ResponseIndex): boolean {
-  return index.rcode === RCODE.SERVFAIL || index.rcode === RCODE.REFUSED || isReferral(index);
+export function unhelpfulReply(index: ResponseIndex): UnhelpfulReply | undefined {
+  if (index.rcode === RCODE.SERVFAIL) return 'SERVFAIL';
+  if (index.rcode === RCODE.REFUSED) return 'REFUSED';
+  return isReferral(index) ? 'referral' : undefined;
 }
 
 /** What a response says, in a word. */

@@ -1,4 +1,5 @@
 /** Reports the state of the forwarder: its upstreams, and its pending questions. */
+import type { UnhelpfulReply } from '../../protocol/wire/response-records.ts';
 import {
   byLabel,
   type Cell,
@@ -11,6 +12,7 @@ import {
 } from '../../report/report.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import type { FailureReason } from './exchange.ts';
+import type { CutName } from './name-health.ts';
 import type { Difference } from './own-questions.ts';
 import type { Overload } from './question.ts';
 
@@ -47,12 +49,11 @@ export interface UpstreamSnapshot {
   readonly failures: Readonly<Record<FailureReason, number>>;
   /** Received messages that were no reply to any exchange. */
   readonly mismatched: number;
-  /** Replies that said SERVFAIL or REFUSED. */
-  readonly unhelpful: number;
+  readonly unhelpful: Readonly<Record<UnhelpfulReply, number>>;
   readonly truncated: number;
   readonly usesEdns: boolean;
   /** Names and suffixes for which the upstream fails while it answers for other names. */
-  readonly cut: readonly string[];
+  readonly cut: readonly CutName[];
 }
 
 export interface ForwarderStatus {
@@ -68,9 +69,11 @@ interface UpstreamStatus extends Pick<UpstreamSnapshot, ReportedAsItIs> {
   readonly rttSeconds?: number;
   /** Counts by reason. */
   readonly failures: Readonly<Record<string, number>>;
+  /** Counts by what the reply said. */
+  readonly unhelpful: Readonly<Record<string, number>>;
   /** Names and suffixes that it fails for while it answers others, and some of them. */
   readonly cutNames: number;
-  readonly cutExamples: readonly string[];
+  readonly cutExamples: readonly CutName[];
 }
 
 /** Upstreams that one step describes. */
@@ -91,7 +94,7 @@ export function* forwarderStatus(snapshot: ForwarderSnapshot): Steps<ForwarderSt
 const CUT_EXAMPLES = 3;
 
 function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
-  const { upstream, inFlight, exchanges, failures, mismatched, isLooping, isLate } = one;
+  const { upstream, inFlight, exchanges, failures, unhelpful, mismatched, isLooping, isLate } = one;
   return {
     upstream,
     isHealthy: one.isUp,
@@ -100,6 +103,7 @@ function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
     inFlight,
     exchanges,
     failures,
+    unhelpful,
     mismatched,
     isLooping,
     isLate,
@@ -126,7 +130,9 @@ function ofUpstreams(metric: typeof gauge, name: string, help: string, value: Va
   });
 }
 
-function countsOfUpstreams(name: string, help: string, label: string, counts: 'exchanges' | 'failures') {
+type Counts = 'exchanges' | 'failures' | 'unhelpful';
+
+function countsOfUpstreams(name: string, help: string, label: string, counts: Counts) {
   return counter(name, help, ['upstream', label], function* ({ upstreams }): Iterable<Sample> {
     for (const one of upstreams)
       for (const [labelled, value] of Object.entries(one[counts])) yield [value, one.upstream, labelled];
@@ -163,6 +169,12 @@ export const FORWARDER_REPORT: RoomReport<ForwarderStatus> = {
     ),
     countsOfUpstreams('upstream_exchanges', 'Exchanges begun.', 'transport', 'exchanges'),
     countsOfUpstreams('upstream_failures', 'Exchanges that failed, by reason.', 'reason', 'failures'),
+    countsOfUpstreams(
+      'upstream_unhelpful_replies',
+      'Replies that say nothing about the name: SERVFAIL, REFUSED, and referrals of servers that do not recurse.',
+      'reason',
+      'unhelpful',
+    ),
     gauge('forward_in_flight', 'Questions on their way to upstreams.', [], ({ forwarding }) =>
       single(forwarding.inFlight),
     ),
@@ -232,5 +244,6 @@ function stateOf(one: UpstreamStatus): Cell {
   if (isLate) return toned('doubtful', 'up, but its answers come late: any other is asked first');
   if (cutNames === 0) return toned('good', 'up');
   const more = cutNames > cutExamples.length ? ` and ${cutNames - cutExamples.length} more` : '';
-  return toned('doubtful', `up, but not for ${cutExamples.join(', ')}${more}`);
+  const shown = cutExamples.map(({ name, failure }) => `${name} (${failure})`);
+  return toned('doubtful', `up, but not for ${shown.join(', ')}${more}`);
 }

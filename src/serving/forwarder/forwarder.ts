@@ -171,7 +171,7 @@ export class Forwarder {
   noteFalseDenial(query: Query, upstream: string): void {
     const question = questionOf(query);
     for (const client of this.#groups.clients)
-      if (client.upstream.text === upstream) client.names.noteFailure(question);
+      if (client.upstream.text === upstream) client.names.noteFailure(question, 'false denial');
   }
 
   /** Takes new groups and settings. Upstreams that stay keep their health and connections; pending questions go on. */

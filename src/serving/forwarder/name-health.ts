@@ -26,7 +26,7 @@
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hashName, suffixEquals } from '../../protocol/wire/message-names.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAboutName, isUnhelpful } from '../../protocol/wire/response-records.ts';
+import { isAboutName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
@@ -67,8 +67,16 @@ interface Entry {
   isSuffixCut: boolean;
   /** It is cut, and its names are not asked for. */
   isSuffixLeftOut: boolean;
+  /** The last one, in a word or two. */
+  failure: string;
   failedAtMs: number;
   triedAtMs: number;
+}
+
+/** A name or suffix for which the upstream fails, and how it failed last: what it said, or its silence. */
+export interface CutName {
+  readonly name: string;
+  readonly failure: string;
 }
 
 export class SuffixHealth {
@@ -116,10 +124,16 @@ export class SuffixHealth {
 
   /**
    * The upstream failed for the name, which is given as on the wire. `isExpected`: the link is down, so that less
-   * evidence is enough. `afterMs`: how long the failure took. Returns whether it was the name's first failure, which a
+   * evidence is enough. `afterMs`: how long the failure took. `failure`: what it was, for people. Returns whether it was the name's first failure, which a
    * second question must confirm.
    */
-  noteFailure(name: Uint8Array, nowMs: number, isExpected: boolean, afterMs: number): boolean {
+  noteFailure(
+    name: Uint8Array,
+    nowMs: number,
+    isExpected: boolean,
+    afterMs: number,
+    failure: string,
+  ): boolean {
     const isWaitedFor = isExpected || afterMs > AT_ONCE_MS;
     const less = isExpected || this.isInDoubt(nowMs) ? 1 : 0;
     const [whole, ...above] = suffixesOf(name);
@@ -130,6 +144,7 @@ export class SuffixHealth {
     own.failures = Math.min(own.failures + 1, FAILURES);
     own.isNameCut ||= own.failures >= FAILURES - less;
     addChild(own, child, less, isWaitedFor);
+    own.failure = failure;
     own.failedAtMs = nowMs;
     let hasCut = isWaitedFor && isCut(own, true, nowMs);
     for (const suffix of above) {
@@ -138,6 +153,7 @@ export class SuffixHealth {
       const entry = isFirst ? this.#entry(hash, suffix, nowMs) : this.#entries.get(hash);
       if (entry !== undefined) {
         if (isFirst) addChild(entry, child, less, isWaitedFor);
+        entry.failure = failure;
         entry.failedAtMs = nowMs;
         hasCut ||= entry.isSuffixLeftOut;
       }
@@ -153,10 +169,10 @@ export class SuffixHealth {
     this.#domains.clear();
   }
 
-  /** The names and suffixes that are cut at this moment, as text. */
-  cut(nowMs: number): string[] {
+  /** The names and suffixes that are cut at this moment. */
+  cut(nowMs: number): CutName[] {
     const cut = [...this.#entries.values()].filter((entry) => isCut(entry, true, nowMs));
-    return cut.map(({ suffix }) => nameFromWire(suffix, 0));
+    return cut.map(({ suffix, failure }) => ({ name: nameFromWire(suffix, 0), failure }));
   }
 
   #cutEntry(query: Query, nowMs: number, isLeftOut = false): Entry | undefined {
@@ -200,6 +216,7 @@ function newEntry(suffix: Uint8Array, nowMs: number): Entry {
     isNameCut: false,
     isSuffixCut: false,
     isSuffixLeftOut: false,
+    failure: '',
     failedAtMs: nowMs,
     triedAtMs: nowMs,
   };
@@ -278,7 +295,8 @@ export class NameHealth {
 
   noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {
     const { rcode, flags, answerCount } = index;
-    if (isUnhelpful(index)) this.noteFailure(question, elapsedMs);
+    const unhelpful = unhelpfulReply(index);
+    if (unhelpful !== undefined) this.noteFailure(question, unhelpful, elapsedMs);
     if (!isAboutName(index)) return;
     this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
     const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
@@ -286,12 +304,14 @@ export class NameHealth {
     if (!isDenial || !this.#isLinkCut()) this.suffixes.noteAnswer(question.name);
   }
 
-  /** `afterMs`: absent where no reply came. */
-  noteFailure(question: Question, afterMs = Number.POSITIVE_INFINITY): void {
+  /** `failure`: for people. `afterMs`: absent where no reply came. */
+  noteFailure(question: Question, failure = 'no reply in time', afterMs = Number.POSITIVE_INFINITY): void {
     const upstream = this.#upstream;
     // while the upstream is down all names fail, and nothing follows for one of them
     if (!upstream.isUp) return;
-    const isFirst = this.suffixes.noteFailure(question.name, upstream.nowMs(), this.#isLinkCut(), afterMs);
+    const isExpected = this.#isLinkCut();
+    const nowMs = upstream.nowMs();
+    const isFirst = this.suffixes.noteFailure(question.name, nowMs, isExpected, afterMs, failure);
     if (isFirst) this.#confirmSoon(question);
   }
 

@@ -3,7 +3,7 @@
  * Groups that have the same upstream share its client.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
-import { isUnhelpful, type ResponseIndex, replyName } from '../../protocol/wire/response-records.ts';
+import { type ResponseIndex, replyName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { DeadlineSweep } from '../../runtime/timers.ts';
@@ -79,7 +79,7 @@ export class UpstreamClient implements AttemptHost {
   readonly #exchanges: Record<string, number> = {};
   readonly #failures = { timeout: 0, network: 0, tls: 0, malformed: 0, spoofed: 0, loop: 0 };
   #mismatched = 0;
-  #unhelpful = 0;
+  readonly #unhelpful = { SERVFAIL: 0, REFUSED: 0, referral: 0 };
   #truncated = 0;
   readonly #attempts = new Set<Attempt>();
   readonly #open = new Map<string, OpenTransport>();
@@ -169,7 +169,7 @@ export class UpstreamClient implements AttemptHost {
       exchanges: { ...this.#exchanges },
       failures: { ...this.#failures },
       mismatched: this.#mismatched,
-      unhelpful: this.#unhelpful,
+      unhelpful: { ...this.#unhelpful },
       truncated: this.#truncated,
       usesEdns: this.#usesEdns(nowMs),
       cut: this.suffixes.cut(nowMs),
@@ -247,7 +247,8 @@ export class UpstreamClient implements AttemptHost {
   ): void {
     if (kind.isDatagram) this.#udpLosses = 0;
     if (index?.hasEdns) this.#hasEdns = true;
-    if (index !== undefined && isUnhelpful(index)) this.#unhelpful++;
+    const unhelpful = index && unhelpfulReply(index);
+    if (unhelpful !== undefined) this.#unhelpful[unhelpful]++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
     const change = this.health.noteReply(roundTripMs, this.#context.settings());
     this.#reportEvidence(true, index === undefined ? rcodeName(RCODE.FORMERR) : replyName(index));

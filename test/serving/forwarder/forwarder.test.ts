@@ -266,8 +266,20 @@ t.test('counters say what happened', async (t) => {
   });
   await ask(world);
   t.match(world.forwarder.snapshot().upstreams, [
-    { upstream: 'a', unhelpful: 1, exchanges: { udp: 1, tcp: 0 }, inFlight: 0, rttMs: 20 },
-    { upstream: 'b', unhelpful: 0, exchanges: { udp: 1, tcp: 1 }, truncated: 1, mismatched: 0 },
+    {
+      upstream: 'a',
+      unhelpful: { SERVFAIL: 1, REFUSED: 0, referral: 0 },
+      exchanges: { udp: 1, tcp: 0 },
+      inFlight: 0,
+      rttMs: 20,
+    },
+    {
+      upstream: 'b',
+      unhelpful: { SERVFAIL: 0, REFUSED: 0, referral: 0 },
+      exchanges: { udp: 1, tcp: 1 },
+      truncated: 1,
+      mismatched: 0,
+    },
   ]);
 });
 

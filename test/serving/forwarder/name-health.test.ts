@@ -14,7 +14,7 @@ function cutAfter(failing: readonly string[], asked: readonly string[], isExpect
   const health = new SuffixHealth();
   for (const [at, name] of failing.entries()) {
     if (name.startsWith('+')) health.noteAnswer(nameToWire(name.slice(1)));
-    else health.noteFailure(nameToWire(name), at, isExpected, 5_000);
+    else health.noteFailure(nameToWire(name), at, isExpected, 5_000, 'SERVFAIL');
   }
   return asked.filter((name) => health.isCut(clientQuery(name), failing.length));
 }
@@ -83,19 +83,36 @@ t.test(
 t.test('random names do not make it grow, and push out no suffix that fails', async (t) => {
   const health = new SuffixHealth();
   for (let at = 0; at < 20_000; at++)
-    health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false, 5_000);
+    health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false, 5_000, 'SERVFAIL');
   t.ok(health.cut(20_000).length <= 512);
-  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.one.example`), at, false, 5_000);
+  for (let at = 0; at < 20_000; at++)
+    health.noteFailure(nameToWire(`r${at}.one.example`), at, false, 5_000, 'SERVFAIL');
   t.ok(health.isCut(clientQuery('new.one.example'), 20_000));
   t.notOk(health.isCut(clientQuery('new.two.example'), 20_000));
 });
 
+for (const [doing, failure] of [
+  [{ afterMs: 20, says: RCODE.SERVFAIL }, 'SERVFAIL'],
+  [{ afterMs: 20, says: RCODE.REFUSED }, 'REFUSED'],
+  [{ afterMs: 20, says: 'referral' }, 'referral'],
+  ['silence', 'no reply in time'],
+] as const satisfies readonly (readonly [Doing, string])[])
+  t.test(`what is cut shows its last failure: ${failure}`, async (t) => {
+    const world = new VirtualUpstreams([route], ({ name, isProbe, isLoopProbe }) =>
+      isProbe || isLoopProbe || name.startsWith('good') ? answers : doing,
+    );
+    await ask(world, 'good.example');
+    for (const name of ['x.corp.example', 'x.corp.example']) await ask(world, name);
+    t.match(world.forwarder.snapshot().upstreams, [{ cut: [{ name: 'x.corp.example', failure }] }]);
+  });
+
 t.test('a failure holds for 30 s, and is confirmed by one more', async (t) => {
   const health = new SuffixHealth();
-  for (const name of ['x.a.com', 'y.a.com', 'z.a.com']) health.noteFailure(nameToWire(name), 0, false, 5_000);
+  for (const name of ['x.a.com', 'y.a.com', 'z.a.com'])
+    health.noteFailure(nameToWire(name), 0, false, 5_000, 'SERVFAIL');
   t.ok(health.isCut(clientQuery('www.a.com'), 29_999));
   t.notOk(health.isCut(clientQuery('www.a.com'), 30_000));
-  health.noteFailure(nameToWire('www.a.com'), 40_000, false, 5_000);
+  health.noteFailure(nameToWire('www.a.com'), 40_000, false, 5_000, 'SERVFAIL');
   t.ok(health.isCut(clientQuery('v.a.com'), 40_001));
 });
 
@@ -127,8 +144,9 @@ for (const [it, says, extendedError] of [
 
 t.test('a failure that comes at once keeps a cut that silence began', async (t) => {
   const health = new SuffixHealth();
-  for (const name of ['x.a.com', 'y.a.com', 'z.a.com']) health.noteFailure(nameToWire(name), 0, false, 5_000);
-  health.noteFailure(nameToWire('w.a.com'), 20_000, false, 20);
+  for (const name of ['x.a.com', 'y.a.com', 'z.a.com'])
+    health.noteFailure(nameToWire(name), 0, false, 5_000, 'SERVFAIL');
+  health.noteFailure(nameToWire('w.a.com'), 20_000, false, 20, 'SERVFAIL');
   t.ok(health.isLeftOut(clientQuery('v.a.com'), 49_999));
 });
 
