@@ -6,18 +6,21 @@ import { opt } from '../helpers/zone-text.ts';
 
 export type Transport = 'udp' | 'tcp';
 /** The replies to a query, message by message. */
-export type Answering = (query: Buffer, transport: Transport) => readonly Buffer[];
+export type Answering = (
+  query: Buffer,
+  transport: Transport,
+) => readonly Buffer[] | Promise<readonly Buffer[]>;
 
 /** A DNS server on loopback, UDP and TCP on one port, with the replies of the test; returns `host:port`. */
 export async function fakeServer(t: Test, answer: Answering): Promise<string> {
   const udp = createSocket('udp4');
-  udp.on('message', (query, { port, address }) => {
-    for (const reply of answer(query, 'udp')) udp.send(reply, port, address);
+  udp.on('message', async (query, { port, address }) => {
+    for (const reply of await answer(query, 'udp')) udp.send(reply, port, address);
   });
   const tcp = createServer((socket) => {
     socket.on('error', () => undefined);
-    socket.on('data', (chunk) => {
-      const replies = answer(Buffer.from(chunk).subarray(2), 'tcp');
+    socket.on('data', async (chunk) => {
+      const replies = await answer(Buffer.from(chunk).subarray(2), 'tcp');
       // in two pieces: a reader that takes a chunk for a message fails
       for (const reply of replies) {
         socket.write(Buffer.of(reply.length >> 8));

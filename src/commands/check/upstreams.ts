@@ -86,10 +86,13 @@ function dataOf({ records }: LookupReply, type: string): readonly string[] {
 function ask(upstream: Upstream, name: string, qtype: number, overTcp = false) {
   const { address, port, transport, serverName } = upstream;
   const query = composeOwnQuery(nameToWire(name), qtype);
-  const common = { server: { address, port }, query, timeoutMs: ATTEMPT_MS, attempts: ATTEMPTS };
-  if (transport === undefined) return exchange({ ...common, overTcp });
+  const common = { server: { address, port }, query };
+  // one connection has as long as all datagrams together: an upstream may have to find out first
+  const wholeTime = { ...common, overTcp: true, timeoutMs: ATTEMPT_MS * ATTEMPTS };
+  if (transport === undefined)
+    return exchange(overTcp ? wholeTime : { ...common, timeoutMs: ATTEMPT_MS, attempts: ATTEMPTS });
   const connect = () => connectTls({ host: address, port, servername: serverName, ALPNProtocols: ['dot'] });
-  return exchange({ ...common, overTcp: true, connect });
+  return exchange({ ...wholeTime, connect });
 }
 
 /** `isCut`: AWS cannot be reached either, so silent upstreams are part of the cut. */

@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Sandbox } from '../../../sandbox/sandbox.ts';
 import { askAws, awsFindings, clusterFindings } from '../../../src/commands/check/aws.ts';
@@ -261,6 +262,18 @@ t.test('upstreams: silent, slow, refusing, filtering, forwarding back, public', 
       silentOver,
     );
   }
+
+  const times = { udp: 0, tcp: 0 };
+  const late = await fakeServer(t, async (query, transport) => {
+    times[transport]++;
+    if (transport === 'udp' && times.udp <= 2) return []; // the endpoint, and its status
+    if (transport === 'tcp') await sleep(2_500);
+    return [repliedTo(query, answerTo(query))];
+  });
+  const findingOut = await site(t, { upstreams: late });
+  const lateFound = upstreamFindings(findingOut, await askUpstreams(findingOut), false);
+  t.notOk(codes(lateFound).includes('upstream-one-transport'), 'TCP has as long as UDP');
+  t.strictSame(times, { udp: 4, tcp: 1 });
 
   const ours = await fakeServer(t, (query) => {
     const asks = query.subarray(12, 20).includes('_status') ? 16 : 1;
