@@ -182,8 +182,8 @@ t.test('an abort rejects at once whatever the client does, as a timeout', async 
   t.equal(made[0]?.credentials.forgotten, 0, 'credentials are kept');
   await t.rejects(
     pool.use(PLACE, aborter.signal, async () => {}),
-    { code: 'timeout' },
-    'aborted before it starts',
+    { code: 'internal' },
+    'aborted before it starts: nothing was asked',
   );
 });
 
@@ -228,6 +228,32 @@ t.test('a client that cannot be made is tried again at the next use', async (t) 
   );
   t.equal(await pool.use(PLACE, NEVER, async (client) => client.number), 0);
   t.equal(tries, 2);
+});
+
+t.test('a client that is not made in time is no silence of AWS, and is made again', async (t) => {
+  const { made, make } = factory();
+  const slow = Promise.withResolvers<void>();
+  let tries = 0;
+  const pool = new ClientPool<FakeClient>({
+    explain,
+    async create(place) {
+      if (++tries === 1) await slow.promise;
+      return make(place);
+    },
+  });
+  const aborter = new AbortController();
+  const used = pool.use(PLACE, aborter.signal, async () => {});
+  aborter.abort();
+  await t.rejects(used, { code: 'internal', reachedFarSide: false });
+  t.equal(await pool.use(PLACE, NEVER, async (client) => client.number), 0);
+  slow.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(tries, 2);
+  t.strictSame(
+    made.map(({ isDestroyed }) => isDestroyed),
+    [false, true],
+    'the late one keeps no socket',
+  );
 });
 
 t.test('dispose destroys clients in use too, and nothing is made after it', async (t) => {

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { evidenceOf } from '../../src/refresh/source-builder.ts';
+import { PATIENCE_MS } from '../helpers/patience.ts';
 import { clientsFor, credentialFiles, sourcesAt, startRegion } from './region.ts';
 
 async function listening(t: Test, onConnection: Parameters<typeof createServer>[1]): Promise<string> {
@@ -58,7 +59,7 @@ for (const [what, environment] of [
     Object.assign(process.env, await environment(t, files.directory));
     const observe = sourcesAt(sandbox, clientsFor(t));
     for (let times = 0; times < 2; times++) {
-      const observation = await observe('interfaces', {}, AbortSignal.timeout(4000));
+      const observation = await observe('interfaces', {}, AbortSignal.timeout(PATIENCE_MS));
       t.match(observation, { kind: 'failed', reason: 'no-credentials', reachedFarSide: false });
       const ending = { observation, startedMs: 0, durationMs: 1, isUnsettled: false, isLate: false };
       t.equal(evidenceOf(ending, 'us-west-2'), undefined);

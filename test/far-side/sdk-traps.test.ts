@@ -87,6 +87,7 @@ t.test(
   async (t) => {
     const sandbox = await startRegion(t);
     const observe = sourcesAt(sandbox, clientsFor(t));
+    t.same(await observe('interfaces'), WELL);
     sandbox.faults.add({ service: 'ec2', kind: 'drip', intervalMs: 20 });
     const requestHandler = new NodeHttpHandler({
       connectionTimeout: 100,
@@ -277,12 +278,12 @@ t.test('an abort in the middle of anything settles every source at once', async 
   const sandbox = await startRegion(t);
   const clients = clientsFor(t, { ...HASTY, requestTimeoutMs: 60_000, idleTimeoutMs: 60_000 });
   const observe = sourcesAt(sandbox, clients, { route53: {} });
-  sandbox.faults.add({ service: '*', kind: 'hang' });
-  sandbox.faults.add({ service: 'dns', kind: 'drop' });
-  await Promise.allSettled([observe('interfaces', {}, AbortSignal.timeout(1))]);
-  const started = performance.now();
   const known = { endpoint: 'api.site.example' };
   const all = ['interfaces', 'cluster', 'route53', 'dns'] as const;
+  await Promise.all(all.map((name) => observe(name, known))); // the clients are made
+  sandbox.faults.add({ service: '*', kind: 'hang' });
+  sandbox.faults.add({ service: 'dns', kind: 'drop' });
+  const started = performance.now();
   const observed = await Promise.all(all.map((name) => observe(name, known, AbortSignal.timeout(100))));
   for (const [index, name] of all.entries()) t.match(observed[index], failure('timeout', false), name);
   t.ok(performance.now() - started < 50_000, 'long before the minute that a request has');

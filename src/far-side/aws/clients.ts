@@ -379,7 +379,7 @@ export class ClientPool<C extends PooledClient> {
   }
 
   #dropIfSpoiled(key: string, entry: Entry<C>, failure: AwsFailure): void {
-    if (!SPOILING.has(failure.reason)) return;
+    if (entry.made !== undefined && !SPOILING.has(failure.reason)) return;
     const credentials = entry.made?.credentials;
     // a right that is missing says nothing against credentials that AWS has accepted for another call
     const isRefused = failure.reason === 'denied' && credentials?.wasAccepted() !== true;
@@ -409,6 +409,9 @@ function lateProvider(): SourceError {
 }
 
 function lateError<C extends PooledClient>({ made }: Entry<C>): SourceError {
-  if (made?.credentials.isWaiting()) return lateProvider();
+  // a thread that has too little of the processor, or waits for a file: nothing was asked, and this is no sign of a cut
+  if (made === undefined)
+    return cannotAsk('asking aws failed: its clients were not ready within the deadline');
+  if (made.credentials.isWaiting()) return lateProvider();
   return unanswered('timeout', 'aws did not answer within the deadline');
 }
