@@ -1,9 +1,8 @@
 /**
- * Work beside the answers: the one way to start work whose end no caller waits for, and threads. An error costs that work, a log line
- * and a count, never the process. An architecture test finds work that is started in another way; timers.ts runs its callbacks
- * through here.
+ * Work beside the answers: the one way to start work whose end no caller waits for, and threads. An error costs that work, a log
+ * line and a count, never the process. An architecture test finds work that is started in another way; timers.ts runs its
+ * callbacks through here.
  */
-
 import { flushCompileCache } from 'node:module';
 import { constants, getPriority, setPriority } from 'node:os';
 import type { Worker } from 'node:worker_threads';

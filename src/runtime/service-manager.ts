@@ -1,6 +1,6 @@
 /**
- * The service manager: reports to systemd, through its socket, or through systemd-notify(1) where C cannot be called; the sockets that
- * it hands over at a start; and the file that outlives the process in its folder.
+ * The service manager: reports to systemd, through its socket, or through systemd-notify(1) where C cannot be called; the sockets
+ * that it hands over at a start; and the file that outlives the process in its folder.
  */
 import {
   closeSync,

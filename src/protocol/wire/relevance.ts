@@ -1,7 +1,7 @@
 /**
- * Decides which records of a response belong to its question, and copies a message without the others. The answer section may have the name and its aliases, and the
- * authority section the zones above them. The additional section may have the hosts that those records name. All other records
- * could only mislead a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
+ * Decides which records of a response belong to its question, and copies a message without the others. The answer section may
+ * have the name and its aliases, and the authority section the zones above them. The additional section may have the hosts that
+ * those records name. All other records could only mislead a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
  *
  * Two classes read one rule. `Relevance` decides during one pass, without an object, whether all records belong to the question,
  * as in nearly every response. If `Relevance` is in doubt, `relevantRecords` decides for each record, in any order.

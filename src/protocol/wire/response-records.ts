@@ -1,4 +1,7 @@
-/** The index of a response, a walk over its records, and what they say: the aliases of the question's name, and the addresses of their end. */
+/**
+ * The index of a response, a walk over its records, and what they say: whether they are about the name, the aliases of the
+ * question's name, and the addresses of their end.
+ */
 import { RCODE, rcodeName, TYPE } from '../words/codes.ts';
 import { MAX_NAME_OCTETS } from '../words/name.ts';
 import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';

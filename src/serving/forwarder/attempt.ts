@@ -1,7 +1,8 @@
 /**
  * Asks one upstream one question, with as many exchanges as the question needs. The next exchange goes over TCP when the
- * reply was truncated, cut off or forged, and without EDNS when the upstream refused EDNS. An attempt also waits for a late reply: it
- * may be the first reply, and it shows the upstream's health.
+ * reply was truncated, cut off or forged, without EDNS when the upstream refused EDNS, and in the question's own case when mixed
+ * case may be why a name was denied. An attempt also waits for a late reply: it may be the first reply, and it shows the
+ * upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import { isAboutName, type ResponseIndex } from '../../protocol/wire/response-records.ts';

@@ -124,8 +124,8 @@ export class SuffixHealth {
 
   /**
    * The upstream failed for the name, which is given as on the wire. `isExpected`: the link is down, so that less
-   * evidence is enough. `afterMs`: how long the failure took. `failure`: what it was, for people. Returns whether it was the name's first failure, which a
-   * second question must confirm.
+   * evidence is enough. `afterMs`: how long the failure took. `failure`: what it was, for people. Returns whether it was the
+   * name's first failure, which a second question must confirm.
    */
   noteFailure(
     name: Uint8Array,
