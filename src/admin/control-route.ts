@@ -32,8 +32,7 @@ export function notADomainName(text: string, orElse = ''): ControlRefusal {
   );
 }
 
-/** The body of every answer that is not 200. */
-/** `mend` is the name of `fix` in version 0.1: it goes with the next release. */
+/** The body of every answer that is not 200. `mend` is the name of `fix` in version 0.1: it goes with the next release. */
 export const controlError = z.object({ error: z.string(), fix: z.string().optional(), mend: z.string() });
 export type ControlErrorBody = z.output<typeof controlError>;
 

@@ -101,7 +101,7 @@ class TreeReader {
   #nodes = 0;
   #aliases = 0;
   /** Set when a value cannot be read: all values after it are left out, and one fault says so. */
-  #isCut = false;
+  #isIncomplete = false;
 
   constructor(document: Document.Parsed, lines: LineCounter) {
     this.#document = document;
@@ -117,7 +117,7 @@ class TreeReader {
     };
     return {
       data,
-      isWhole: !this.#isCut,
+      isWhole: !this.#isIncomplete,
       faults: this.#faults,
       valuePosition: (path) => position(this.#values, path),
       keyPosition: (path) => position(this.#keys, path),
@@ -136,7 +136,7 @@ class TreeReader {
   #valueOf(node: unknown, path: Path, from: number | undefined): unknown {
     const offset = from ?? offsetOf(node);
     if (offset !== undefined) this.#values.set(pathText(path), offset);
-    if (this.#isCut) return undefined;
+    if (this.#isIncomplete) return undefined;
     if (++this.#nodes > MAX_NODES)
       return this.#cut(offset, path, 'more values than can be read', 'shorten the file');
     if (path.length > MAX_DEPTH)
@@ -198,7 +198,7 @@ class TreeReader {
   }
 
   #cut(offset: number | undefined, path: Path, message: string, fix: string): undefined {
-    this.#isCut = true;
+    this.#isIncomplete = true;
     this.#report(offset, path, message, fix);
   }
 

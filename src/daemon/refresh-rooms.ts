@@ -61,7 +61,7 @@ export function buildRefreshRooms(parts: DaemonParts, deps: Deps) {
     when === 'thread-starts' ? memory.whileThreadLoads() : memory.all();
   const farSide = new FarSide({ clock, timers, log, outbound, giveBack });
   const upstream = {
-    isCutOff: () => outage.drill.isRunning,
+    isDrilled: () => outage.drill.isRunning,
     // turns of their own: the first poll comes soon after a start, and its three parts take some milliseconds each
     resolve: async (name: string, signal: AbortSignal) => {
       await parts.pause();

@@ -122,7 +122,7 @@ function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain 
     settings: config.forward,
     openUdp: calls.datagrams && new BatchedUdpSockets(calls.datagrams).open,
     isLinkCut: () => link.isFarSideCut,
-    isCutOff: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
+    isDrilled: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({
         side: 'upstream',

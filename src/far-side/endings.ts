@@ -54,7 +54,7 @@ export class Endings {
       });
     }
     if (region === undefined || !traitsOf(source).needsCredentials) return Promise.resolve([]);
-    // after a failure the providers are not asked a second time: a command may take seconds
+    // after a failed poll the providers are not asked again: a `credential_process` may take seconds
     const isWorking = observation.kind !== 'failed';
     return this.#shared(JSON.stringify([region, profile, isWorking]), async () => {
       const place = { region, profile };

@@ -9,7 +9,7 @@
  *
  *     far-side --- a poll by the AWS clients ---> aws --- no poll for 15 s ---> far-side, with its next call
  *
- *     call --- aborted ---> the thread says how far the call had come -------------------> the call fails
+ *     call --- aborted ---> the thread says how far the call has come -------------------> the call fails
  *                               `-- no word within a second: a missed deadline ----------> the call fails
  *                                       `-- the third without any word in between -------> the thread is ended
  */

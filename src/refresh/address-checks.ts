@@ -110,8 +110,8 @@ export class AddressChecks {
   }
 
   #goOn(): void {
-    inBackground('liveness', async () => {
-      await inBackground('liveness', () => this.checkOnce());
+    inBackground('address-checks', async () => {
+      await inBackground('address-checks', () => this.checkOnce());
       if (this.#isStopped) return;
       const { timers, random, intervalMs } = this.#options;
       this.#next = timers.after(intervalMs * jitter(random, JITTER), () => this.#goOn());
@@ -123,7 +123,7 @@ export class AddressChecks {
     const { timers, random } = this.#options;
     const timer = timers.after(waitMs + random.fraction() * SOON_MS, () => {
       this.#soon.delete(address);
-      inBackground('liveness', () => this.#check(address));
+      inBackground('address-checks', () => this.#check(address));
     });
     this.#soon.set(address, timer);
   }

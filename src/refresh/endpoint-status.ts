@@ -1,3 +1,7 @@
+/**
+ * The status of the endpoints as JSON: what a cluster's snapshot says, with ages in seconds. It refuses to know how a snapshot is
+ * made (cluster-report.ts), and how terminal, page and metrics show it.
+ */
 import type { Ending } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import { optionalSeconds, seconds } from '../report/report.ts';

@@ -215,7 +215,7 @@ export interface SignOfLifeOptions {
   /** Asks upstreams, so that a dead system resolver holds nothing up. */
   readonly resolve: Resolve;
   /** Whether a drill treats the upstreams as unreachable, although they may answer. */
-  readonly isCutOff: () => boolean;
+  readonly isDrilled: () => boolean;
   /** Whether the thread that asks is ready. The absence of the thread says nothing about the link. Never rejects. */
   readonly isReady: (signal: AbortSignal) => Promise<boolean>;
   /** Sends the request; `silent`: it could not be sent. Never rejects. */
@@ -296,7 +296,7 @@ function keyOf({ service, region, profile }: ServicePlace): string {
   return JSON.stringify([service, region, profile]);
 }
 
-function asker({ outbound, resolve, isCutOff, isReady, head, timers }: SignOfLifeOptions) {
+function asker({ outbound, resolve, isDrilled, isReady, head, timers }: SignOfLifeOptions) {
   /** During a cut the name may not resolve either. The request then goes to the last address of the name. */
   const known = new Map<string, string>();
   const addressOf = async (host: string, signal: AbortSignal): Promise<string | undefined> => {
@@ -317,7 +317,7 @@ function asker({ outbound, resolve, isCutOff, isReady, head, timers }: SignOfLif
       return head({ url: url.href, address, profile }, signal);
     }
     // no upstream could be asked because of the rehearsal, which says nothing about the link
-    if (isCutOff()) return 'silent';
+    if (isDrilled()) return 'silent';
     return signal.aborted ? 'timeout' : 'network';
   };
 }

@@ -44,7 +44,7 @@ export interface SourceConnections extends UpstreamView {
   /** A poll of this service asks this URL. */
   readonly asked: (place: ServicePlace, url: string) => void;
   /** Whether AWS counts as unreachable although it may answer: a drill runs. */
-  readonly isCutOff: () => boolean;
+  readonly isDrilled: () => boolean;
 }
 
 export function createSources(
@@ -62,7 +62,7 @@ function createFarSource(name: FarSource, settings: PollSettings, connections: S
     name,
     async observe(context, signal) {
       // `dns` does not come here: the forwarder knows which upstreams are across the link
-      if (crossesLink && connections.isCutOff()) {
+      if (crossesLink && connections.isDrilled()) {
         const detail = `observe by "${name}": not tried: a drill runs`;
         return failed(name, { reason: 'network', reachedFarSide: false, detail });
       }

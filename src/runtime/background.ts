@@ -31,7 +31,7 @@ export type BackgroundWork =
   | 'ledger'
   | 'link'
   | 'listeners'
-  | 'liveness'
+  | 'address-checks'
   | 'prefetch'
   | 'refresh'
   | 'reload'

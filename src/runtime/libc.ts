@@ -13,8 +13,7 @@
  *
  * Lifetimes. C gets addresses into typed arrays, which the collector neither moves nor frees while they are reachable. The
  * address of an array that is used repeatedly is taken once, and the array is a field of its user, or in its closure. An
- * array that is used once is passed as an array, which keeps it for the call. An address taken from it in the same line
- * would not keep it. No call outlasts its return, except those of libuv. Its handles are kept for good, because libuv lets
+ * array that is used once is passed itself, not its address: only the array is kept alive during the call. No call outlasts its return, except those of libuv. Its handles are kept for good, because libuv lets
  * go of a handle only some time after it was closed. Every descriptor that is opened here is closed here, and only after its
  * watch has ended.
  *

@@ -119,7 +119,7 @@ const WITHHELD: StatusReport['endpoints'][number]['withheld'] = [
 const TROUBLE = {
   process: {
     log: { dropped: { failed: 8, full: 9 } },
-    backgroundFailures: { liveness: 2 },
+    backgroundFailures: { 'address-checks': 2 },
     threadsNotEnded: 1,
   },
   outposts: [
@@ -267,7 +267,7 @@ t.test('the metrics have the values of the report', async (t) => {
     ['state_locked', 1],
     ['log_lines_dropped_total{reason="failed"}', 8],
     ['log_lines_dropped_total{reason="full"}', 9],
-    ['background_failures_total{kind="liveness"}', 2],
+    ['background_failures_total{kind="address-checks"}', 2],
     ['threads_not_ended', 1],
   ];
   for (const [series, value] of wanted) t.equal(samples.get(`outpost_dns_${series}`), value, series);

@@ -47,7 +47,7 @@ t.test('failed writes are said in words, on the page and in the terminal', async
   };
   const processing = {
     log: { dropped: { failed: 3, full: 4 }, failure: 'ENOSPC: no space left on device, write' },
-    backgroundFailures: { liveness: 2 },
+    backgroundFailures: { 'address-checks': 2 },
     threadsNotEnded: 2,
   };
   const whole = report({ state: failing, process: processing });
@@ -59,7 +59,7 @@ t.test('failed writes are said in words, on the page and in the terminal', async
     'the answer cache cannot be written to disk: write "/s/answers.snapshot": EROFS',
     'the ledger cannot be written: open "/s/ledger.jsonl": EACCES',
     'the log cannot be written: ENOSPC: no space left on device, write: 7 lines were dropped',
-    'work in the background failed (liveness 2): the log says why, please report it',
+    'work in the background failed (address-checks 2): the log says why, please report it',
     '2 threads hang in the operating system: a file that they read does not answer, see the log',
   ]) {
     t.ok(page.includes(words), `page: ${words}`);

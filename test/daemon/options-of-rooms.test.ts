@@ -21,7 +21,7 @@ const connections = {
   asked: () => undefined,
   resolve: async () => ({ kind: 'no-addresses', rcode: 0 }) as const,
   answersText: async () => false,
-  isCutOff: () => false,
+  isDrilled: () => false,
 };
 
 t.test('upstreams: as text, address, port, and the name that TLS is verified with', async (t) => {

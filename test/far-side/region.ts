@@ -97,7 +97,7 @@ export function sourcesAt(
     asked: () => undefined,
     resolve,
     answersText: async () => false,
-    isCutOff: () => false,
+    isDrilled: () => false,
   };
   const sources = createSources({ ...settings, sources: ALL }, connections);
   return (

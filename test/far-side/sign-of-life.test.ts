@@ -21,7 +21,7 @@ function pingOf(more: Partial<SignOfLifeOptions> & { readonly url?: string }) {
     isReady: async () => true,
     outbound: DIRECT,
     resolve,
-    isCutOff: () => false,
+    isDrilled: () => false,
     head: (request, signal) => headHere(request, DIRECT, signal),
     timers: systemTimers,
     ...options,
@@ -48,14 +48,14 @@ t.test(
     const url = new URL(sandbox.regionUrl);
     url.hostname = 'ec2.us-west-2.amazonaws.test';
     let isResolving = false;
-    let isCutOff = true;
+    let isDrilled = true;
     const ping = pingOf({
       url: url.href,
       resolve: async () => (isResolving ? resolve() : { kind: 'failed', reason: 'timeout', detail: '' }),
-      isCutOff: () => isCutOff,
+      isDrilled: () => isDrilled,
     });
     t.equal(await ping(), 'silent', 'in a drill no upstream is asked: no evidence about the link');
-    isCutOff = false;
+    isDrilled = false;
     t.equal(await ping(), 'network', 'no address was ever known');
     isResolving = true;
     t.equal(await ping(), 'answered');
@@ -122,7 +122,7 @@ t.test('an address in the URL is asked as it is, below the path of the endpoint'
     const ping = pingOf({
       url,
       resolve: () => t.fail('resolved') as never,
-      isCutOff: () => true,
+      isDrilled: () => true,
       head: async (request) => {
         seen.push(request);
         return 'answered';
@@ -180,7 +180,7 @@ t.test(
       isReady: async () => true,
       outbound: DIRECT,
       resolve,
-      isCutOff: () => false,
+      isDrilled: () => false,
       head: ({ url }, signal) => {
         const service = new URL(url).hostname.split('.')[0] ?? '';
         asked.push(service);

@@ -164,7 +164,7 @@ t.test('a setting of its own arrives at its poll', async (t) => {
       poll: (source, settings, context, signal, onUrl = () => undefined) =>
         polls({ source, settings, context }, signal, onUrl),
       asked: () => undefined,
-      isCutOff: () => false,
+      isDrilled: () => false,
       resolve: () => Promise.reject(new Error('not asked here')),
       answersText: () => Promise.reject(new Error('not asked here')),
     },

@@ -39,7 +39,7 @@ function untouched(t: Test) {
     asked: () => undefined,
     resolve: () => t.fail() as never,
     answersText: () => t.fail() as never,
-    isCutOff: () => false,
+    isDrilled: () => false,
   };
 }
 
@@ -176,7 +176,7 @@ t.test('the Route 53 source: a zone that may not be read is passed over', async 
 t.test(
   'in a rehearsal nothing is asked across the link, and what is on the site is asked as ever',
   async (t) => {
-    let isCutOff = true;
+    let isDrilled = true;
     let resolved = 0;
     const connections = {
       poll: pollHere(clientsFor(t)),
@@ -186,7 +186,7 @@ t.test(
         return { kind: 'no-addresses', rcode: 3 } as const;
       },
       answersText: async () => false,
-      isCutOff: () => isCutOff,
+      isDrilled: () => isDrilled,
     };
     const context = {
       cluster: 'a',
@@ -204,7 +204,7 @@ t.test(
       if (isAcross) t.match(seen, { kind: 'failed', reason: 'network', reachedFarSide: false }, name);
     }
     t.equal(resolved, 1, 'the forwarder knows which of its upstreams are on the site');
-    isCutOff = false;
+    isDrilled = false;
     const kubernetes = { kind: 'kubeconfig', kubeconfig: '/nowhere/kubeconfig' } as const;
     const [again] = createSources({ sources: ['kubernetes'], kubernetes }, connections);
     const known = { ...context, knownAddresses: ['127.0.0.1'] };

@@ -18,14 +18,14 @@ t.test(
     const fail = () => {
       throw new Error('a defect');
     };
-    await inBackground('liveness', fail);
-    await inBackground('liveness', async () => fail());
+    await inBackground('address-checks', fail);
+    await inBackground('address-checks', async () => fail());
     systemTimers.after(0, fail);
     systemTimers.after(0, async () => fail());
     noteFailure('other', 'not even an error');
     await until('all are counted', () => backgroundFailures()['timer'] === 2);
-    t.match(backgroundFailures(), { liveness: 2, timer: 2, other: 1 });
+    t.match(backgroundFailures(), { 'address-checks': 2, timer: 2, other: 1 });
     const works = log.lines.map(({ fields }) => fields['work']);
-    t.strictSame(works.toSorted(), ['liveness', 'other', 'timer'], 'each work once in ten seconds');
+    t.strictSame(works.toSorted(), ['address-checks', 'other', 'timer'], 'each work once in ten seconds');
   },
 );

@@ -175,7 +175,7 @@ export function addressFindings({
   server,
 }: Pick<Site, 'endpoints' | 'server'>): readonly Finding[] {
   return endpoints.flatMap((endpoint) => {
-    // a pin is the operator's own word
+    // addresses are checked only where `probe` is set, and a pin is the operator's own word
     if (endpoint.cluster.probe === undefined || endpoint.cluster.pin.length > 0) return [];
     const { served, withheld } = checkedOf(endpoint, server);
     const name = `"${endpoint.name ?? endpoint.cluster.name}"`;

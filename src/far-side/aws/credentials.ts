@@ -2,8 +2,8 @@
  * Holds the SDK's default chains of credentials providers (environment, profiles, `credential_process`, roles, ...): one chain for
  * each Region and profile, shared by all services. After a failure a new chain reads the files again.
  *
- * Credentials outlive the clients that use them. If a timeout dropped both, a cut link would be needed to get new ones, and
- * the cut would read as missing credentials.
+ * Credentials outlive the clients that use them. If a timeout dropped both, new credentials would have to come over the
+ * link, and a link that is cut would read as missing credentials.
  *
  * A chain tries provider after provider and reports only the failure of the last. A broken `credential_process` would read
  * as "no credentials from any provider". So the earlier failures are collected from the debug lines of the SDK.

@@ -34,7 +34,7 @@ export interface ReplyPart {
   /** How many aliases of `chain` are used. */
   readonly aliases: number;
   /** The records about the target of the last alias are left out, because the next part answers for it. */
-  readonly isCut: boolean;
+  readonly isShortened: boolean;
   readonly extendedError: number | undefined;
 }
 
@@ -104,7 +104,7 @@ function joinSections(query: Query, parts: readonly ReplyPart[], proofsOnly: boo
 
 function addAnswers(writer: MessageWriter, part: ReplyPart): number {
   const { octets, index, chain, aliases } = part;
-  const owners = part.isCut ? ownersBefore(part) : undefined;
+  const owners = part.isShortened ? ownersBefore(part) : undefined;
   let count = 0;
   let isVerbatim = writer.at === index.questionEnd;
   forEachRecord(octets, index, (record) => {
@@ -246,7 +246,7 @@ class MessageWriter {
   }
 
   #copy(from: Uint8Array, start: number, end: number): void {
-    // octets after the largest message are counted, so that the reply is known to be too long
+    // an octet after the end of the array is dropped, and counted: so the reply is known to be too long
     for (let at = start; at < end; at++) this.#put(from[at] ?? 0);
   }
 

@@ -199,7 +199,7 @@ export class Attempt implements Deadline, ExchangeOwner {
         this.#noteFailure(exchange, end);
         // RFC 5452 section 9.3: TCP is far harder to forge. Servers and firewalls that cut datagrams at 512 octets, and do not
         // say so, leave a stream whole
-        if (end.reason === 'spoofed' || (end.isCutOff && this.#transport.kind.isDatagram)) {
+        if (end.reason === 'spoofed' || (end.endsEarly && this.#transport.kind.isDatagram)) {
           this.#sendOverTcp();
           return;
         }

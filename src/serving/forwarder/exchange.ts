@@ -60,8 +60,8 @@ export type ExchangeEnd =
   | { readonly kind: 'edns-refused'; readonly elapsedMs: number }
   /** All was right except the case of the name: the upstream loses it, or a forger has guessed everything else. */
   | { readonly kind: 'case-lost'; readonly elapsedMs: number }
-  /** `isCutOff`: the records go on after the end of the message, and no flag says so. */
-  | ({ readonly kind: 'failed'; readonly isCutOff?: boolean } & UpstreamFailure);
+  /** `endsEarly`: the records go on after the end of the message, and no flag says so. */
+  | ({ readonly kind: 'failed'; readonly endsEarly?: boolean } & UpstreamFailure);
 
 export interface ExchangeOwner {
   onEnd(exchange: Exchange, end: ExchangeEnd): void;
@@ -173,8 +173,8 @@ export function matchReply(exchange: Exchange, octets: Uint8Array, nowMs: number
   return { kind: 'reply', octets: accepted.octets, index: accepted.index, elapsedMs, isRoundTrip };
 }
 
-function malformed(detail: string, isCutOff = false): ExchangeEnd {
-  return { kind: 'failed', reason: 'malformed', detail, isCutOff };
+function malformed(detail: string, endsEarly = false): ExchangeEnd {
+  return { kind: 'failed', reason: 'malformed', detail, endsEarly };
 }
 
 /**

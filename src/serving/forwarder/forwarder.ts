@@ -62,7 +62,7 @@ export interface ForwarderOptions {
   /** How UDP sockets are opened: through `node:dgram`, unless given. */
   readonly openUdp?: OpenUdpSocket | undefined;
   /** Whether this upstream is treated as unreachable although it may answer: a drill. */
-  readonly isCutOff?: (upstream: Upstream) => boolean;
+  readonly isDrilled?: (upstream: Upstream) => boolean;
   /** Whether the link to the far side is known to be down. */
   readonly isLinkCut?: () => boolean;
   /** Real sockets, unless a test brings its own. */
@@ -324,10 +324,10 @@ export class Forwarder {
 
   #clientContext(): ClientContext {
     const { log, transports = TRANSPORTS, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
-    const { isCutOff = () => false, isLinkCut = () => false } = this.#options;
+    const { isDrilled = () => false, isLinkCut = () => false } = this.#options;
     return {
       ...this.#options, // whole: a transport may have options of its own
-      ...{ transports, isCutOff, isLinkCut },
+      ...{ transports, isDrilled, isLinkCut },
       sweep: this.#sweep,
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),

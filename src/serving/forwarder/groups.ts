@@ -123,7 +123,7 @@ class GroupMember implements AskedUpstream, Deadline {
 
   /** Whether it may be asked although it is down, to find out whether it still is. */
   mayBeTried(nowMs: number): boolean {
-    return !this.isLooping(nowMs) && !this.#context.isCutOff(this.client.upstream);
+    return !this.isLooping(nowMs) && !this.#context.isDrilled(this.client.upstream);
   }
 
   isLooping(nowMs: number): boolean {

@@ -33,7 +33,7 @@ export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly sweep: DeadlineSweep;
   readonly transports: Transports;
   /** Whether this upstream is treated as unreachable although it may answer: a drill. */
-  readonly isCutOff: (upstream: Upstream) => boolean;
+  readonly isDrilled: (upstream: Upstream) => boolean;
   /** Whether the link to the far side is known to be down: a failure is then expected, and a denial proves nothing. */
   readonly isLinkCut: () => boolean;
   readonly settings: () => ForwardSettings;

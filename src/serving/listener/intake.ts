@@ -306,9 +306,9 @@ class LaterReply implements Reply {
 
   send(message: Uint8Array, hasMore = false): void {
     if (this.#isOver) return;
-    const isCut = hasMore && this.#turn.transport === 'udp';
-    if (isCut) putUint16(message, 2, uint16At(message, 2) | FLAG.TC);
-    this.#isOver = !hasMore || isCut;
+    const isTruncated = hasMore && this.#turn.transport === 'udp';
+    if (isTruncated) putUint16(message, 2, uint16At(message, 2) | FLAG.TC);
+    this.#isOver = !hasMore || isTruncated;
     this.#ending.send(this.#turn, this.#send, message, !this.#isOver, this.#hasCookie);
     this.#hasCookie = false;
   }

@@ -10,7 +10,7 @@ import { isSameFamily, isWildcard, socketText } from '../../protocol/words/addre
 import type { HandedSocket } from '../../runtime/service-manager.ts';
 import { parseClientAddress } from './clients.ts';
 import type { ListenAddress } from './listen-address.ts';
-import type { ServedAddress } from './udp.ts';
+import type { WildcardAddress } from './udp.ts';
 
 // Sockets that the service manager handed over, by the address that they are bound to. The configuration says where DNS is
 // served; a handed socket only takes the place of a socket that this process would bind itself.
@@ -89,12 +89,12 @@ export interface SocketPlan {
   /** The addresses of the sockets, each once. */
   readonly wanted: readonly ListenAddress[];
   /** The addresses that a wildcard serves, by its text; a wildcard that is absent serves all. */
-  readonly limits: ReadonlyMap<string, readonly ServedAddress[]>;
+  readonly limits: ReadonlyMap<string, readonly WildcardAddress[]>;
 }
 
 export function planSockets(asked: readonly ListenAddress[], facts: PlanFacts): SocketPlan {
   const wanted = new Map<string, ListenAddress>();
-  const limits = new Map<string, ServedAddress[]>();
+  const limits = new Map<string, WildcardAddress[]>();
   const whole = new Set(asked.filter(({ address }) => isWildcard(address)).map(socketText));
   for (const one of asked) {
     const over = wildcardOver(one, asked, facts);

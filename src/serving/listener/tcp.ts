@@ -213,8 +213,8 @@ export class TcpSlots implements ConnectionHost {
   }
 
   /**
-   * When every connection waits for an answer, a client with `held` connections takes one from the client with the most.
-   * Otherwise a client could keep others out by asking on every connection for names that no upstream answers.
+   * When every connection waits for an answer, a client with `held` connections gets the place of a connection of the client that
+   * has most. Otherwise that client could keep others out: it asks on every connection for names that no upstream answers.
    */
   #takeFromLargest(held: number): boolean {
     let largest: Set<TcpConnection> | undefined;

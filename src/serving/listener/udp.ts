@@ -56,16 +56,16 @@ export interface UdpSocket {
 
 /** Which of the addresses of a wildcard's socket are served; a reload may change it. */
 export class Served {
-  #only: readonly ServedAddress[] | undefined;
+  #only: readonly WildcardAddress[] | undefined;
   /** Those addresses as 16 octets each, IPv4 in its mapped form, in words as packet information has them. */
   #words = new Uint32Array(0);
 
   /** Undefined: all. */
-  get only(): readonly ServedAddress[] | undefined {
+  get only(): readonly WildcardAddress[] | undefined {
     return this.#only;
   }
 
-  set only(addresses: readonly ServedAddress[] | undefined) {
+  set only(addresses: readonly WildcardAddress[] | undefined) {
     this.#only = addresses;
     this.#words = new Uint32Array(Uint8Array.from((addresses ?? []).flatMap(sixteenOctets)).buffer);
   }
@@ -107,11 +107,12 @@ function isSameSix(own: Uint32Array, i: number, words: Uint32Array, at: number):
 const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 const MAPPED_WORD = new Uint32Array(Uint8Array.from(MAPPED_PREFIX).buffer)[2];
 
-function sixteenOctets({ octets }: ServedAddress): readonly number[] {
+function sixteenOctets({ octets }: WildcardAddress): readonly number[] {
   return octets.length === 16 ? [...octets] : [...MAPPED_PREFIX, ...octets];
 }
 
-export interface ServedAddress extends ListenAddress {
+/** An address that the socket of a wildcard serves. */
+export interface WildcardAddress extends ListenAddress {
   readonly octets: Uint8Array;
 }
 

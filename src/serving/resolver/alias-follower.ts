@@ -143,7 +143,7 @@ class Chain {
 
   /** Whether the reply that was added is the whole answer as it stands. */
   get isUnchanged(): boolean {
-    return !this.#isEndless && this.#parts.length === 1 && this.#parts[0]?.isCut === false;
+    return !this.#isEndless && this.#parts.length === 1 && this.#parts[0]?.isShortened === false;
   }
 
   /** Takes the answer to the question at hand. Returns the next question; `undefined` where the chain is complete. */
@@ -160,11 +160,11 @@ class Chain {
       ? this.#cutAt(part, chain, extendedError)
       : undefined;
     const used = cutAt ?? chain.aliases.length;
-    const isCut = cutAt !== undefined && !(cutAt === chain.aliases.length && chain.end === 'open');
-    this.#parts.push({ octets, index, chain, aliases: used, isCut, extendedError });
+    const isShortened = cutAt !== undefined && !(cutAt === chain.aliases.length && chain.end === 'open');
+    this.#parts.push({ octets, index, chain, aliases: used, isShortened, extendedError });
     if (!this.#follow(chain, used)) return undefined;
     const target = chain.aliases[used - 1]?.target;
-    if (target === undefined || !(isCut || chain.end === 'open')) return undefined;
+    if (target === undefined || !(isShortened || chain.end === 'open')) return undefined;
     return this.#question(target);
   }
 

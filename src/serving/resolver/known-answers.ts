@@ -55,7 +55,7 @@ export class OwnAnswers {
   metaType(turn: Turn): number {
     const { qtype } = turn.query;
     // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, with zone transfers among them (RFC 5936 section 2.2.1).
-    // OPT is a meta-TYPE too. Of all these only ANY asks about a name
+    // OPT is a meta-TYPE too. ANY (255) is a QTYPE that asks about a name, so it passes
     const isMeta = (qtype >= 128 && qtype < TYPE.ANY) || qtype === TYPE.OPT;
     return isMeta ? writeEmpty(turn, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED) : PASS;
   }

@@ -290,7 +290,7 @@ t.test(
     const only = group('corp.example', 'far');
     const cutOff = new Set<string>();
     const it = new VirtualUpstreams([route, only], () => ({ afterMs: 5, says: 'answer' }), {
-      isCutOff: ({ text }) => cutOff.has(text),
+      isDrilled: ({ text }) => cutOff.has(text),
     });
     const asked = () =>
       it.seen.filter(({ isProbe, isLoopProbe }) => !isProbe && !isLoopProbe).map((one) => one.upstream);

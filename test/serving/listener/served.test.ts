@@ -1,10 +1,10 @@
 /** Which addresses of a wildcard's socket are served. */
 import t from 'tap';
 import { parseClientAddress } from '../../../src/serving/listener/clients.ts';
-import { Served, type ServedAddress } from '../../../src/serving/listener/udp.ts';
+import { Served, type WildcardAddress } from '../../../src/serving/listener/udp.ts';
 
 const octetsOf = (address: string): Uint8Array => parseClientAddress(address)!.octets;
-const served = (address: string): ServedAddress => ({ address, port: 53, octets: octetsOf(address) });
+const served = (address: string): WildcardAddress => ({ address, port: 53, octets: octetsOf(address) });
 
 /** As packet information has it, behind one other word. */
 function wordsOf(address: string, family: 4 | 6): Uint32Array {
