@@ -321,7 +321,8 @@ export function isDeeperThan(value: unknown, limit: number): boolean {
 }
 
 // Whether an address is proven to be the API server of its cluster. A TLS handshake proves it: the certificate is for the
-// endpoint's name, and the cluster's own authority signed it. How a proof is tried, far-side/handshake.ts knows; what checks mean, refresh/reconcile/prove.ts.
+// endpoint's name, and the cluster's own authority signed it. far-side/handshake.ts knows how a proof is tried,
+// refresh/reconcile/prove.ts what the results mean.
 
 /**
  * `proven`: the last handshake showed the right certificate. `refused`: a server with a different certificate, or without TLS,

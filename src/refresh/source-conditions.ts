@@ -1,7 +1,7 @@
 /**
  * What the polls of a cluster show beside the link: whether AWS accepts the credentials, when credentials end that an outage can
- * outlast, which source stays silent although others answer, and whether the cluster seems to be created again. It refuses to know whether the link is cut. Pure, except for
- * the log's memory of its last lines.
+ * outlast, which source stays silent although others answer, and whether the cluster seems to be created again. It refuses to know
+ * whether the link is cut. Pure, except for the log's memory of its last lines.
  */
 import type { Log } from '../log/log.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';

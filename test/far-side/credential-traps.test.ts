@@ -171,7 +171,7 @@ t.test('a provider that is there and gives nothing is named', async (t) => {
   let reply: { readonly status: number; readonly body: string } | undefined;
   const endpoint = createServer((request, response) => {
     if (reply === undefined) response.destroy();
-    else if (request.method === 'PUT') response.end('token');
+    else if (request.method === 'PUT' && reply.status !== 405) response.end('token');
     else if (reply.status === 200 && request.url?.endsWith('/security-credentials/')) response.end('role');
     else response.writeHead(reply.status).end(reply.body);
   });
@@ -186,7 +186,8 @@ t.test('a provider that is there and gives nothing is named', async (t) => {
   const role = { AWS_ROLE_ARN: 'arn:aws:iam::111122223333:role/site' };
   const failed = JSON.stringify({ Code: 'AssumeRoleUnauthorizedAccess' });
   for (const [what, environment, answer, detail] of [
-    ['metadata that is silent', metadata, undefined, /no instance metadata answers: .* a hop limit of 2/],
+    ['metadata that is silent', metadata, undefined, /gives neither a token nor keys: .* a hop limit of 2/],
+    ['metadata that refuses', metadata, [405, ''], /instance metadata gives neither a token nor keys/],
     ['metadata in trouble', metadata, [500, ''], /no provider has any .*, instance metadata\)/],
     [
       'a role that cannot be taken',

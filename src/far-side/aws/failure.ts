@@ -324,7 +324,7 @@ const LAST_ASKED: readonly (readonly [said: RegExp, why: string])[] = [
   ],
   [
     /Instance Metadata using v1 fallback/,
-    'no provider has any (environment, profile, credential_process), and no instance metadata answers: on EC2 a container needs a hop limit of 2',
+    'no provider has any (environment, profile, credential_process), and the instance metadata gives neither a token nor keys: on EC2 a container needs a hop limit of 2',
   ],
 ];
 
