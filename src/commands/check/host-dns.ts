@@ -75,7 +75,10 @@ function isOurs({ program }: Holder): boolean {
   // under systemd the sockets are opened by it, and handed over
   if (program.pid === 1 && program.name === 'systemd') return true;
   const words = program.words.join(' ');
-  return /outpost-dns|\/src\/main\.ts|\/dist\/main\.js/.test(words) && /\b(?:serve|sandbox)\b/.test(words);
+  return (
+    /outpost-dns|(?:^|[ /])(?:src\/main\.ts|dist\/main\.js)\b/.test(words) &&
+    /\b(?:serve|sandbox)\b/.test(words)
+  );
 }
 
 function meets(own: string, held: string): boolean {

@@ -53,10 +53,9 @@ t.test(
     t.match(held('0.0.0.0', 'dnsmasq', { unit: 'dnsmasq.service' }), [
       { severity: 'warning', fix: /systemctl disable --now dnsmasq\.service/ },
     ]);
-    t.strictSame(
-      held('0.0.0.0', 'node', { words: ['node', '/usr/lib/outpost-dns/dist/main.js', 'serve'] }),
-      [],
-    );
+    for (const program of ['/usr/lib/outpost-dns/dist/main.js', 'src/main.ts', './dist/main.js'])
+      t.strictSame(held('0.0.0.0', 'node', { words: ['node', program, 'serve'] }), [], program);
+    t.match(held('::', 'node', { words: ['node', 'other-src/main.ts', 'serve'] }), [{ severity: 'problem' }]);
     t.match(holderFindings(listen, [{ address: '::', transport: 'tcp' }]), [
       { text: /only root/, fix: /^run the check as root/ },
     ]);
