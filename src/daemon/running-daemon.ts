@@ -134,7 +134,7 @@ export class Daemon {
     const { listeners, intake, resolver, cache, forwarder, plane, retained, answers, slots, link } =
       this.#rooms;
     const { connections, use } = this.#rooms;
-    const { routes: routesBefore } = this.#rooms.inForce;
+    const { config: configBefore, routes: routesBefore } = this.#rooms.inForce;
     // all that can be refused is made before anything is changed
     await pause();
     const routes = await inSlices(routesOf(config), pause);
@@ -155,7 +155,8 @@ export class Daemon {
     await inSlices(cache.forgettingUnder(changed), pause);
     // in one turn of the loop, together with the end of the forgetting: no answer of the old routes comes in between
     take();
-    if (routes.scope !== routesBefore.scope) cache.forgetFailures(this.#parts.clock.monotonicMs());
+    if (routes.scope !== routesBefore.scope)
+      cache.forgetFailures(this.#parts.clock.monotonicMs(), configBefore.forward.deadlineMs);
     use(config, routes);
     resolver.reconfigure(rules);
     await pause();

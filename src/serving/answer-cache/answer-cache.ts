@@ -206,10 +206,13 @@ export class AnswerCache {
     return mayRecheck(answer, nowMs, this.#forgottenMs);
   }
 
-  /** Other upstreams are asked from now on: the failures of those before say nothing about them. */
-  forgetFailures(nowMs: number): void {
+  /**
+   * Other upstreams are asked from now on: the failures of those before say nothing about them, nor does a failure within
+   * `pendingMs`, for which questions to those before may still be on their way.
+   */
+  forgetFailures(nowMs: number, pendingMs: number): void {
     this.#failures.clear();
-    this.#forgottenMs = nowMs + RECHECK_MS;
+    this.#forgottenMs = nowMs + pendingMs + RECHECK_MS;
   }
 
   /** To be called before a prefetch: no other prefetch of this answer is due until this one has had time to end. */

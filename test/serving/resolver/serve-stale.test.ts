@@ -210,7 +210,7 @@ t.test('other upstreams are asked at once about an answer that those before coul
   rig.says = (question) => addresses(question, [NEW], 60);
   await rig.time.advance(1_000);
   t.match(await rig.answer(WWW), STALE);
-  rig.cache.forgetFailures(rig.time.monotonicMs());
+  rig.cache.forgetFailures(rig.time.monotonicMs(), 0);
   t.match(await rig.answer(WWW), FRESH);
   t.match(await rig.answer(OTHER), FRESH);
   await rig.time.advance(61_000);
@@ -220,6 +220,19 @@ t.test('other upstreams are asked at once about an answer that those before coul
   t.match(await rig.answer(WWW), { ede: 3 });
   t.equal(rig.asked.length, 0, 'their own failures count');
 });
+
+t.test(
+  'upstreams that are replaced fail questions on their way a few seconds later, and that does not count either',
+  async (t) => {
+    const rig = await staleRig();
+    rig.cache.forgetFailures(rig.time.monotonicMs(), 5_000);
+    rig.says = (question) => denial(question, RCODE.SERVFAIL);
+    await rig.time.advance(4_000);
+    t.match(await rig.answer(WWW), STALE);
+    rig.says = (question) => addresses(question, [NEW], 60);
+    t.match(await rig.answer(WWW), FRESH);
+  },
+);
 
 t.test('a failure never replaces a good answer, fresh or stale', async (t) => {
   const rig = await staleRig();
