@@ -21,10 +21,19 @@ import { DeadlineSweep, type Timers } from '../../runtime/timers.ts';
 import type { Reply, Route } from '../turn.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import type { ForwarderSnapshot, UpstreamSnapshot } from './forwarder-report.ts';
-import { chooseMembers, claimTrial, Groups, hasAnswers, type Regrouping, triable } from './groups.ts';
+import {
+  chooseMembers,
+  claimTrial,
+  Groups,
+  hasAnswers,
+  type Members,
+  type Regrouping,
+  triable,
+} from './groups.ts';
 import { type Ask, askAddresses, askText, SecondOpinions } from './own-questions.ts';
 import {
   type AskedUpstream,
+  type GroupChange,
   PendingQuestion,
   PendingQuestions,
   type QuestionContext,
@@ -71,6 +80,8 @@ export interface ForwarderOptions {
 
 /** Upstreams that one step of a snapshot copies: a step takes some 20 microseconds. */
 const UPSTREAMS_PER_STEP = 16;
+/** Pending questions that one step of a reload asks of new upstreams: an exchange takes some 40 microseconds to send. */
+const QUESTIONS_PER_STEP = 16;
 
 export class Forwarder {
   readonly #options: ForwarderOptions;
@@ -187,11 +198,28 @@ export class Forwarder {
     settings: Partial<ForwardSettings> = {},
   ): Steps<Regrouping> {
     const { take, leave } = yield* this.#groups.regrouping(groups);
+    let before = this.#groups.current;
     const takeAll = (): void => {
       this.#settings = { ...this.#settings, ...settings };
+      before = this.#groups.current;
       take();
     };
-    return { take: takeAll, leave };
+    return { take: takeAll, leave: () => this.#leaving(before, leave) };
+  }
+
+  /** Clients that wait for an upstream which a reload took away would wait for nothing. */
+  *#leaving(before: Members, leave: () => Steps<void>): Steps<void> {
+    const changes = new Map<string, GroupChange | undefined>();
+    let regrouped = 0;
+    for (const pending of this.#pending.all()) {
+      const { group } = pending;
+      if (!changes.has(group)) changes.set(group, this.#groups.changeOf(group, before));
+      const change = changes.get(group);
+      if (change === undefined) continue;
+      pending.regroup(change);
+      if (++regrouped % QUESTIONS_PER_STEP === 0) yield;
+    }
+    yield* leave();
   }
 
   snapshot(): ForwarderSnapshot {

@@ -15,7 +15,7 @@ import type { Steps } from '../../runtime/slices.ts';
 import type { Deadline } from '../../runtime/timers.ts';
 import type { Route } from '../turn.ts';
 import type { AttemptListener } from './attempt.ts';
-import { type AskedUpstream, noUpstream, type QuestionKind } from './pending-questions.ts';
+import { type AskedUpstream, type GroupChange, noUpstream, type QuestionKind } from './pending-questions.ts';
 import { type ForwardFailure, notAsked, ownQuestion } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
@@ -249,7 +249,7 @@ export interface Regrouping {
 }
 
 /** The members of each group, by its name. */
-type Members = ReadonlyMap<string, readonly GroupMember[]>;
+export type Members = ReadonlyMap<string, readonly GroupMember[]>;
 
 export class Groups {
   readonly #context: ClientContext;
@@ -273,6 +273,22 @@ export class Groups {
   /** The upstreams of the group; `undefined` where there is no such group. */
   membersOf({ name }: Route): readonly GroupMember[] | undefined {
     return this.#groups.get(name);
+  }
+
+  /** All groups at this moment: `changeOf` compares them with those of later. */
+  get current(): Members {
+    return this.#groups;
+  }
+
+  /** The change of a group since `before`; `undefined` where no upstream left it, or the whole group is gone. */
+  changeOf(name: string, before: Members): GroupChange | undefined {
+    const members = this.#groups.get(name);
+    const membersBefore = before.get(name) ?? [];
+    if (members === undefined || members === membersBefore) return undefined;
+    const [had, has] = [new Set(membersBefore), new Set(members)];
+    const left = membersBefore.filter((member) => !has.has(member));
+    if (left.length === 0) return undefined;
+    return { left: new Set(left), added: members.filter((member) => !had.has(member)) };
   }
 
   /** The member that sent this query as a probe. */

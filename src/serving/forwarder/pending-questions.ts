@@ -35,6 +35,13 @@ export interface AskedUpstream {
   suspectLoop(): void;
 }
 
+/** What a reload changed in a group. */
+export interface GroupChange {
+  readonly left: ReadonlySet<AskedUpstream>;
+  /** In the operator's order. */
+  readonly added: readonly AskedUpstream[];
+}
+
 /** The parts that all questions share. */
 export interface QuestionContext {
   readonly sweep: DeadlineSweep;
@@ -77,16 +84,15 @@ export class PendingQuestion implements Deadline {
   readonly question: Question;
   readonly #context: QuestionContext;
   readonly #onOver: (pending: PendingQuestion, outcome: ForwardOutcome) => void;
-  readonly #candidates: readonly Candidate[];
+  readonly #candidates: Candidate[];
   readonly #endsAtMs: number;
   readonly #isTrial: boolean;
   readonly #attempts: Pick<Attempt, 'abandon'>[] = [];
   readonly #clients: Reply<ForwardOutcome>[] = [];
-  /** Attempts whose reply may still come in time. */
-  #timely = 0;
   /** The last answer that says nothing about the name, such as SERVFAIL or REFUSED. It is better than no answer. */
   #unhelpful: { readonly reply: UpstreamReply; readonly from: string } | undefined;
   #lastFailure: UpstreamFailure | undefined;
+  #isRegrouped = false;
   #isOver = false;
 
   /** The question calls `onOver` once with the outcome; `onOver` passes the outcome to `reply`, which sends it to the clients. */
@@ -146,6 +152,25 @@ export class PendingQuestion implements Deadline {
     for (const attempt of this.#attempts) attempt.abandon();
   }
 
+  /**
+   * After a reload. An upstream that left the group is waited for no longer, although its answer is welcome: those that are new
+   * are asked within the same deadline. Once, so that reloads cannot multiply exchanges.
+   */
+  regroup({ left, added }: GroupChange): void {
+    if (this.#isRegrouped || this.#isOver) return;
+    for (const candidate of this.#candidates) {
+      candidate.hasLeft = left.has(candidate.asked);
+      if (candidate.hasLeft) this.#isRegrouped = true;
+    }
+    if (!this.#isRegrouped) return;
+    const fresh = added.map((asked) => new Candidate(this, asked));
+    this.#candidates.push(...fresh);
+    const nowMs = this.#context.nowMs();
+    if (this.#isTrial) {
+      for (const candidate of fresh) if (candidate.asked.isUsable(nowMs)) this.#ask(candidate);
+    } else if (this.#choose(nowMs) !== undefined) this.#askNext();
+  }
+
   /** A question that returns in a loop is the same question, and joins it; so do the questions of many clients. */
   suspectLoops(): void {
     for (const { asked } of this.#candidates) asked.suspectLoop();
@@ -153,7 +178,7 @@ export class PendingQuestion implements Deadline {
 
   /** Asks the next upstream, unless an attempt may still get its reply in time. Ends the question when no upstream is left. */
   #askNext(): void {
-    if (this.#isOver || this.#timely > 0) return;
+    if (this.#isOver || this.#mayBeAnswered()) return;
     const nowMs = this.#context.nowMs();
     const candidate = this.#choose(nowMs);
     if (candidate === undefined) {
@@ -164,6 +189,12 @@ export class PendingQuestion implements Deadline {
     } else {
       this.#ask(candidate);
     }
+  }
+
+  /** Whether the reply of an upstream of the group may still come in time. */
+  #mayBeAnswered(): boolean {
+    for (const { timely, hasLeft } of this.#candidates) if (timely > 0 && !hasLeft) return true;
+    return false;
   }
 
   /** Finds out whether an upstream is late no more, beside the others: its answer is welcome, and nothing waits for it. */
@@ -185,7 +216,7 @@ export class PendingQuestion implements Deadline {
   #choose(nowMs: number): Candidate | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.#candidates) {
-      if (this.#isTrial || candidate.isDone || !candidate.asked.isUsable(nowMs)) continue;
+      if (this.#isTrial || candidate.isOut(nowMs)) continue;
       // with an answer of some kind in hand no upstream is asked twice: the client has waited long enough
       if (this.#unhelpful !== undefined && candidate.attempts > 0) continue;
       if (best === undefined || candidate.isBefore(best)) best = candidate;
@@ -194,14 +225,14 @@ export class PendingQuestion implements Deadline {
   }
 
   #ask(candidate: Candidate): void {
-    this.#timely++;
+    candidate.timely++;
     const attempt = candidate.asked.client.ask(this.question, candidate.attempts++, candidate);
     if (attempt !== undefined) this.#attempts.push(attempt);
   }
 
   /** For a candidate, as are the next two. */
   onAnswer(candidate: Candidate, reply: UpstreamReply, isLate: boolean): void {
-    if (!isLate) this.#timely--;
+    if (!isLate) candidate.timely--;
     candidate.isSilent = false;
     this.#take(candidate.asked, reply, isLate);
     if (this.#isOver) return;
@@ -209,13 +240,13 @@ export class PendingQuestion implements Deadline {
     candidate.isDone = true;
     const nowMs = this.#context.nowMs();
     // an upstream that was asked a second time meanwhile would only say the same again
-    const isLast = this.#candidates.every(({ isDone, asked }) => isDone || !asked.isUsable(nowMs));
+    const isLast = this.#candidates.every((one) => one.isOut(nowMs));
     if (isLast && !this.#isTrial) this.#end(this.#lastResort());
     else this.#askNext();
   }
 
   onFailure(candidate: Candidate, failure: UpstreamFailure, isLate: boolean): void {
-    if (!isLate) this.#timely--;
+    if (!isLate) candidate.timely--;
     if (this.#isOver) return;
     this.#noteFailure(candidate, failure.reason, failure.detail);
     if (failure.reason === 'malformed' || ++candidate.failures >= FAILURES) candidate.isDone = true;
@@ -224,7 +255,7 @@ export class PendingQuestion implements Deadline {
   }
 
   onOverdue(candidate: Candidate): void {
-    this.#timely--;
+    candidate.timely--;
     candidate.isSilent = true;
     this.#noteFailure(candidate, 'timeout', 'no reply in time');
     this.#askNext();
@@ -250,7 +281,8 @@ export class PendingQuestion implements Deadline {
     if (this.#unhelpful !== undefined) {
       const { reply, from } = this.#unhelpful;
       const allAgree = this.#candidates.every(
-        ({ attempts, failures, isDone }) => attempts === 0 || (isDone && failures < FAILURES),
+        ({ attempts, failures, isDone, hasLeft }) =>
+          attempts === 0 || hasLeft || (isDone && failures < FAILURES),
       );
       if (allAgree || reply.index.rcode === RCODE.SERVFAIL) return response(reply, from);
       const detail = describe(from, replyName(reply.index));
@@ -280,10 +312,14 @@ export class PendingQuestion implements Deadline {
 class Candidate implements AttemptListener {
   readonly asked: AskedUpstream;
   attempts = 0;
+  /** Attempts whose reply may still come in time. */
+  timely = 0;
   /** Attempts that failed, other than by silence. */
   failures = 0;
   /** Has said all that it will say about this question. */
   isDone = false;
+  /** A reload took it out of the group. */
+  hasLeft = false;
   notBeforeMs = 0;
   /** Did not reply in time. */
   isSilent = false;
@@ -292,6 +328,11 @@ class Candidate implements AttemptListener {
   constructor(pending: PendingQuestion, asked: AskedUpstream) {
     this.#pending = pending;
     this.asked = asked;
+  }
+
+  /** Whether it is not asked any more. */
+  isOut(nowMs: number): boolean {
+    return this.isDone || this.hasLeft || !this.asked.isUsable(nowMs);
   }
 
   isBefore(other: Candidate): boolean {

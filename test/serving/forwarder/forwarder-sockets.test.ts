@@ -11,6 +11,7 @@ import { PATIENCE_MS, until } from '../../helpers/patience.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import {
+  type Asked,
   answerTo,
   type Behaviour,
   certificate,
@@ -267,7 +268,9 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
   });
 
   t.test('a reload while questions are on their way drops none', async (t) => {
-    await using old = await HandMadeUpstream.start((asked) => void setTimeout(() => answer(asked), 50));
+    let isOver = false;
+    const late = (asked: Asked): void => void setTimeout(() => isOver || answer(asked), 50);
+    await using old = await HandMadeUpstream.start(late);
     await using next = await HandMadeUpstream.start(answer);
     using world = forwarderTo([old.upstream]);
     const pending = Array.from({ length: 50 }, (_, at) => world.ask(`n${at}`));
@@ -275,6 +278,7 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
     world.forwarder.reconfigure([{ name: 'default', upstreams: [next.upstream] }]);
     t.ok((await Promise.all(pending)).every(({ kind }) => kind === 'response'));
     t.match(await world.ask('later'), { kind: 'response', upstream: next.upstream.text });
+    isOver = true; // the new one may have answered first
   });
 
   t.test('thousands of exchanges with loss and forgeries all end, and leave nothing in flight', async (t) => {

@@ -206,6 +206,84 @@ t.test(
   },
 );
 
+t.test(
+  'a reload that takes an upstream away asks the new one what is in flight to the old one',
+  async (t) => {
+    const world = new VirtualUpstreams([group('default', 'old', 'other')], ({ upstream }) =>
+      upstream === 'old' ? 'silence' : answers,
+    );
+    const { time, forwarder } = world;
+    const both = Promise.all([1, 2].map(() => forwarder.forward(clientQuery('a.example'), group('default'))));
+    await time.advance(100);
+    forwarder.reconfigure([group('default', 'new', 'newer')]);
+    await time.advance(20);
+    t.match(await both, [{ upstream: 'new' }, { upstream: 'new' }]);
+    t.strictSame(world.asked, ['old udp 0', 'new udp 100'], 'one exchange, at once');
+    t.equal(forwarder.snapshot().inFlight, 0);
+  },
+);
+
+t.test('what is in flight when a reload comes', async (t) => {
+  type Row = [it: string, doing: Record<string, Doing>, after: string[], expected: string, asked: string[]];
+  const late = { afterMs: 150, says: 'answer' } as const;
+  const rows: Row[] = [
+    [
+      'the next new one where the first refuses',
+      { old: 'silence', new: refused, newer: answers },
+      ['new', 'newer'],
+      'newer rcode 0 after 140',
+      ['old udp 0', 'new udp 100', 'newer udp 120'],
+    ],
+    [
+      'the answer of the old one is welcome',
+      { old: late, new: 'silence' },
+      ['new'],
+      'old rcode 0 after 150',
+      ['old udp 0', 'new udp 100'],
+    ],
+    [
+      'all new ones refuse: that is the answer, and the old one is not waited for',
+      { old: 'silence', new: refused },
+      ['new'],
+      'new rcode 5 after 120',
+      ['old udp 0', 'new udp 100'],
+    ],
+    [
+      'an upstream that stays and may still answer is waited for',
+      { old: late, new: answers },
+      ['new', 'old'],
+      'old rcode 0 after 150',
+      ['old udp 0'],
+    ],
+    [
+      'no group any more: its answer is waited for',
+      { old: late },
+      [],
+      'old rcode 0 after 150',
+      ['old udp 0'],
+    ],
+  ];
+  for (const [it, doing, after, expected, asked] of rows) {
+    const world = new VirtualUpstreams(
+      [group('default', 'old')],
+      ({ upstream }) => doing[upstream] ?? 'silence',
+    );
+    world.time.after(100, () =>
+      world.forwarder.reconfigure(after.length > 0 ? [group('default', ...after)] : []),
+    );
+    t.equal(shown(await ask(world)), expected, it);
+    t.strictSame(world.asked, asked, it);
+  }
+});
+
+t.test('a question in flight is asked of new upstreams after one reload only', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'old')], () => 'silence');
+  for (const [at, name] of ['new', 'newer', 'newest'].entries())
+    world.time.after(100 * (at + 1), () => world.forwarder.reconfigure([group('default', name)]));
+  t.match((await ask(world))[0], { kind: 'failed', reason: 'timeout' });
+  t.notOk(world.asked.some((one) => one.startsWith('newe')));
+});
+
 t.test('closing fails the pending questions, and leaves no timer', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], () => 'silence');
   const outcome = world.forwarder.forward(clientQuery('a.example'), group('default'));
