@@ -227,6 +227,12 @@ t.test('a provider that is there and gives nothing is named', async (t) => {
   }
 });
 
+t.test('an inspection of credentials that has not begun in time says nothing of them', async (t) => {
+  credentialFiles(t);
+  const place = { region: 'us-west-2' };
+  await t.rejects(clientsFor(t).identity(place, AbortSignal.abort()), { code: 'internal' });
+});
+
 t.test('two services that ask at the same time are told the same reason', async (t) => {
   const sandbox = await startRegion(t);
   const files = credentialFiles(t);

@@ -159,8 +159,12 @@ export function createAwsServices(
       };
     }),
     async identity(place, signal) {
-      const provided = configure(place).then(({ credentials }) => credentials.provide());
-      const found = await untilAborted(provided, signal, lateProvider);
+      let isAsked = false;
+      const provided = configure(place).then(({ credentials }) => {
+        isAsked = true;
+        return credentials.provide();
+      });
+      const found = await untilAborted(provided, signal, () => (isAsked ? lateProvider() : notReady()));
       const sources = '$source' in found ? Object.keys(Object(found.$source)) : [];
       return { sources, expiration: found.expiration, isSession: Boolean(found.sessionToken) };
     },
@@ -408,10 +412,13 @@ function lateProvider(): SourceError {
   return unanswered('no-credentials', detail);
 }
 
+/** The thread has too little of the processor, or waits for a file: nothing was asked. It is no sign of a cut, nor of bad credentials. */
+function notReady(): SourceError {
+  return cannotAsk('asking aws failed: its clients were not ready within the deadline');
+}
+
 function lateError<C extends PooledClient>({ made }: Entry<C>): SourceError {
-  // a thread that has too little of the processor, or waits for a file: nothing was asked, and this is no sign of a cut
-  if (made === undefined)
-    return cannotAsk('asking aws failed: its clients were not ready within the deadline');
+  if (made === undefined) return notReady();
   if (made.credentials.isWaiting()) return lateProvider();
   return unanswered('timeout', 'aws did not answer within the deadline');
 }
