@@ -118,6 +118,11 @@ expect 'kill -9: it is another process' $((restarts + 2)) "$(property NRestarts)
 # a pin of the configuration would win over that of the page's command
 configure ''
 systemctl reload outpost-dns
+# systemctl sends the signal and does not wait for its effect
+for _ in $(seq 100); do
+  outpost-dns status | grep -q 'the operator has pinned' || break
+  sleep 0.1
+done
 for block in /lab/blocks/outage-*.sh; do block "$(basename "$block" .sh)"; done
 expect 'after pin and unpin the answer is that of before' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
 expect 'history knows the pin' 2 "$(outpost-dns history --kind pin --json | grep -c '"kind": "pin"')"
