@@ -101,8 +101,8 @@ const state = {
     'It answers nothing for that cluster until it is reloaded.',
   ),
   'server-not-ready': problem(
-    'The running server has no address for an endpoint.',
-    'It answers SERVFAIL for it, now and in an outage.',
+    'The running server has no address for an endpoint, or does not know its name.',
+    'It answers SERVFAIL in an outage, and now, too, where it knows the name.',
   ),
   'server-faults': warning(
     'The running server could not use a file of its state, or cannot take commands.',

@@ -132,7 +132,7 @@ export function serverFindings({
 }
 
 const NOT_READY =
-  '"outpost-dns status" shows why each source gives no address; "outpost-dns pin" serves addresses that you know at once';
+  '"outpost-dns status" shows why each source fails; addresses that you know are served at once by "outpost-dns pin", with the name in clusters[].endpoint';
 const SAVING =
   'free the disk, or give the directory and its files to the user of the server: chown -R outpost-dns:';
 const FAULTS =

@@ -119,6 +119,7 @@ t.test(
         code: 'server-not-ready',
         severity: 'problem',
         text: /cluster "demo": its endpoint name is not known/,
+        fix: /"outpost-dns pin", with the name in clusters\[\]\.endpoint/,
       },
       { code: 'replies-not-sent', severity: 'problem', text: /^7 replies of .* could not be sent: EPERM/ },
       { code: 'state-not-saved', severity: 'problem', text: /cannot save the endpoints: EACCES/ },
