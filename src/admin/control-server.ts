@@ -58,7 +58,7 @@ const REQUEST_TIMEOUT_MS = 5_000; // a caller on the same host sends its whole c
 const TIMEOUT_CHECK_MS = 1_000;
 const MAX_CONNECTIONS = 64;
 /** A disk that hangs does not hold the end of the server: the next start replaces a socket that nobody answers. */
-const REMOVE_WAIT_MS = 1_000;
+const DISK_WAIT_MS = 1_000;
 const MAX_HEADER_OCTETS = 8_192;
 
 /** The path of the socket of the server with this state directory. */
@@ -86,7 +86,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
   server.on('error', (error) => CONTROL_MESSAGES.controlFailed(log, { err: error }));
   const close = async () => {
     // first of all: a caller that comes now sees that no server is there
-    const isRemoved = await endsWithin(options.timers, outcome.remove(), REMOVE_WAIT_MS);
+    const isRemoved = await endsWithin(options.timers, outcome.remove(), DISK_WAIT_MS);
     server.closeAllConnections();
     // libuv removes the path in this thread, which would wait for such a disk for ever: the socket ends with the process
     if (!isRemoved) return;
@@ -94,7 +94,15 @@ export async function startControlServer(options: ControlServerOptions): Promise
     server.close();
     await closed;
   };
-  const isLost = async (): Promise<boolean> => !(await outcome.isInPlace());
+  let looking: Promise<boolean> | undefined;
+  const isLost = async (): Promise<boolean> => {
+    // a disk that hangs is asked once: each question takes a thread, and the end of the server waits for this answer
+    looking ??= outcome.isInPlace().finally(() => {
+      looking = undefined;
+    });
+    const isInPlace = looking;
+    return (await endsWithin(options.timers, isInPlace, DISK_WAIT_MS)) && !(await isInPlace);
+  };
   return { kind: 'listening', server: { path, isLost, close } };
 }
 

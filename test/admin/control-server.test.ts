@@ -433,7 +433,18 @@ t.test(
       answersLstat(() => Promise.reject(Object.assign(new Error(code), { code })));
       t.equal(await server.isLost(), false, code);
     }
-    answersLstat(() => new Promise<never>(() => undefined));
+    let asked = 0;
+    answersLstat(() => {
+      asked++;
+      return new Promise<never>(() => undefined);
+    });
+    const found: boolean[] = [];
+    for (const _ of [1, 2]) {
+      void server.isLost().then((isLost) => found.push(isLost));
+      await time.advance(1_000);
+    }
+    t.strictSame(found, [false, false], 'an end waits for the question that is on its way');
+    t.equal(asked, 1, 'each question to a disk that hangs takes a thread');
     let hasClosed = false;
     const closing = server.close().then(() => {
       hasClosed = true;
