@@ -12,20 +12,37 @@ export interface Ports {
 const FIRST = 10_240;
 const LAST = 32_000;
 /**
- * Each process has a range of ports by its pid, and goes round in it. So no test beside it checks the same port between the
- * check and the bind of a server.
+ * Each process has a range of ports, and goes round in it. So no test beside it checks the same port between the check and the bind
+ * of a server. Its first port, which the process holds until it ends, says that the range is taken: two processes that run side by
+ * side have had the same one by their pids.
  */
 const STRIPE = 64;
-const stripeAt = FIRST + (process.pid % ((LAST - FIRST) / STRIPE)) * STRIPE;
+const STRIPES = Math.floor((LAST - FIRST) / STRIPE);
+let claimed: Promise<number> | undefined;
 let turn = 0;
 
 export async function freePorts(): Promise<Ports> {
+  claimed ??= claimStripe();
+  const stripeAt = await claimed;
   for (;;) {
-    const dnsPort = stripeAt + ((turn++ * 2) % STRIPE);
+    const dnsPort = stripeAt + 2 + ((turn++ * 2) % (STRIPE - 2));
     const httpPort = dnsPort + 1;
     if ((await isFreeForUdp(dnsPort)) && (await isFreeForTcp(dnsPort)) && (await isFreeForTcp(httpPort))) {
       return { dnsPort, httpPort };
     }
+  }
+}
+
+async function claimStripe(): Promise<number> {
+  for (let at = process.pid; ; at++) {
+    const first = FIRST + (at % STRIPES) * STRIPE;
+    const holder = createServer().listen(first, '127.0.0.1');
+    holder.unref();
+    const isOurs = await once(holder, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (isOurs) return first;
   }
 }
 

@@ -97,28 +97,44 @@ t.test('a read of Node itself that never ends does not hold up the end', async (
   t.match(server.log.at(-1), { msg: 'stopped' });
 });
 
-t.test('a stop that waits for a dead disk ends all the same', async (t) => {
-  const site = await Site.open(t);
-  const dead = `--import=data:text/javascript,${encodeURIComponent(`
-import { syncBuiltinESMExports } from 'node:module';
-import fs from 'node:fs/promises';
+for (const [what, hangs, ended] of [
+  // its removal is waited for no longer than a second
+  [
+    'the folder of the control socket is on a dead disk',
+    `import fs from 'node:fs/promises';
 for (const name of ['rm', 'unlink', 'stat', 'lstat']) {
   const found = fs[name];
   fs[name] = (path, ...more) =>
     globalThis.isDead && String(path).includes('control') ? new Promise(() => undefined) : found(path, ...more);
-}
+}`,
+    { code: 0, last: 'stopped' },
+  ],
+  [
+    'a socket does not close',
+    `import { Server } from 'node:net';
+const { close } = Server.prototype;
+Server.prototype.close = function (...all) { return globalThis.isDead ? this : close.apply(this, all); };`,
+    { code: 1, last: /^the stop hangs/ },
+  ],
+] as const) {
+  t.test(`a stop ends all the same where ${what}`, async (t) => {
+    const site = await Site.open(t);
+    const dead = `--import=data:text/javascript,${encodeURIComponent(`
+import { syncBuiltinESMExports } from 'node:module';
+${hangs}
 process.on('SIGUSR2', () => { globalThis.isDead = true; });
 syncBuiltinESMExports();`)}`;
-  const server = site.start({ ...site.sandbox.environment, NODE_OPTIONS: dead });
-  await server.firstAnswer({ name: ENDPOINT });
-  await until('it takes commands', async () => existsSync(join(site.stateDirectory, 'control.sock')));
-  server.signal('SIGUSR2');
-  await pause(500);
-  const { code, signal, afterMs } = await server.kill('SIGTERM');
-  t.comment(`ended with ${code ?? signal} in ${afterMs.toFixed(0)} ms`);
-  t.match(server.log.at(-1), { msg: /^the stop hangs/ });
-  t.equal(code, 1);
-});
+    const server = site.start({ ...site.sandbox.environment, NODE_OPTIONS: dead });
+    await server.firstAnswer({ name: ENDPOINT });
+    await until('it takes commands', async () => existsSync(join(site.stateDirectory, 'control.sock')));
+    server.signal('SIGUSR2');
+    await pause(500);
+    const { code, signal, afterMs } = await server.kill('SIGTERM');
+    t.comment(`ended with ${code ?? signal} in ${afterMs.toFixed(0)} ms`);
+    t.match(server.log.at(-1), { msg: ended.last });
+    t.equal(code, ended.code);
+  });
+}
 
 /** In the thread of a reload: opens a pipe as the kernel opens a file on a dead disk, without an end and without a way out. */
 const DEAD_DISK = `data:text/javascript,${encodeURIComponent(`
