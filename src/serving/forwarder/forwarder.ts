@@ -257,7 +257,7 @@ export class Forwarder {
     this.#isClosed = true;
     this.#probing.close();
     for (const pending of this.#pending.all()) pending.cancel('closing', 'the forwarder is closing');
-    for (const client of this.#groups.clients) client.close();
+    this.#groups.close();
     this.#sweep.close();
   }
 

@@ -256,6 +256,8 @@ export class Groups {
   /** Called with a client that no group has any more, before it is retired. */
   readonly #onRetire: (client: UpstreamClient) => void;
   readonly #clients = new Map<string, UpstreamClient>();
+  /** Upstreams that a reload took away; attempts of some of them still run. */
+  #retired: UpstreamClient[] = [];
   readonly #probes = new LoopProbes();
   #groups: Members = new Map();
   /** The members of all groups, by upstream. */
@@ -268,6 +270,10 @@ export class Groups {
 
   get clients(): Iterable<UpstreamClient> {
     return this.#clients.values();
+  }
+
+  close(): void {
+    for (const client of [...this.#clients.values(), ...this.#retired]) client.close();
   }
 
   /** The upstreams of the group; `undefined` where there is no such group. */
@@ -341,12 +347,14 @@ export class Groups {
       for (const member of members) if (!staying?.includes(member)) member.leave();
       yield;
     }
+    this.#retired = this.#retired.filter((client) => client.isBusy);
     for (const [key, client] of this.#clients) {
       yield;
       if (wanted.has(client)) continue;
       this.#clients.delete(key);
       this.#onRetire(client);
       client.retire();
+      if (client.isBusy) this.#retired.push(client);
     }
   }
 

@@ -122,6 +122,11 @@ export class UpstreamClient implements AttemptHost {
     return this.#answersWanted > 0;
   }
 
+  /** Whether attempts run. */
+  get isBusy(): boolean {
+    return this.#attempts.size > 0;
+  }
+
   /** Whether its answers come only after others have been asked, time after time. */
   get isLate(): boolean {
     return this.#lateAnswers >= LATE_BELIEVED;

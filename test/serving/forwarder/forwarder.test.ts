@@ -284,6 +284,19 @@ t.test('a question in flight is asked of new upstreams after one reload only', a
   t.notOk(world.asked.some((one) => one.startsWith('newe')));
 });
 
+t.test('closing closes upstreams that a reload took away and that may still answer', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'old')], ({ upstream }) =>
+    upstream === 'old' ? 'silence' : { afterMs: 20, says: 'answer' },
+  );
+  const asking = world.forwarder.forward(clientQuery('a.example'), group('default'));
+  await world.time.advance(100);
+  world.forwarder.reconfigure([group('default', 'new')]);
+  await world.time.advance(30);
+  t.match(await asking, { upstream: 'new' });
+  world.forwarder.close();
+  t.strictSame(world.closed.toSorted(), ['new udp', 'old udp']);
+});
+
 t.test('closing fails the pending questions, and leaves no timer', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], () => 'silence');
   const outcome = world.forwarder.forward(clientQuery('a.example'), group('default'));
