@@ -78,6 +78,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         isLooping: false,
         isLate: false,
         cutNames: 0,
+        cutFailures: [],
         cutExamples: [],
       },
       {
@@ -91,7 +92,8 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         isLooping: true,
         isLate: false,
         cutNames: 4,
-        cutExamples: [
+        cutExamples: ['example.com', 'a.example.net', 'b.example.net'],
+        cutFailures: [
           { name: 'example.com', failure: 'SERVFAIL' },
           { name: 'a.example.net', failure: 'REFUSED' },
           { name: 'b.example.net', failure: 'no reply in time' },

@@ -88,12 +88,12 @@ t.test('the other rows', async (t) => {
     text(report({ upstreams: [{ ...up!, isLate: true }] })),
     /up, but its answers come late: any other is asked first/,
   );
-  const cutExamples = [
+  const cutFailures = [
     { name: 'a.example', failure: 'REFUSED' },
     { name: 'b.example', failure: 'no reply in time' },
   ];
   t.match(
-    text(report({ upstreams: [{ ...up!, cutNames: 3, cutExamples }] })),
+    text(report({ upstreams: [{ ...up!, cutNames: 3, cutFailures }] })),
     'up, but not for a.example (REFUSED), b.example (no reply in time) and 1 more',
   );
   t.match(text(report({ upstreams: [{ ...up!, rttSeconds: 0.0004567 }] })), ' 0.46 ms ');

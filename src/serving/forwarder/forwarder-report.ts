@@ -73,7 +73,9 @@ interface UpstreamStatus extends Pick<UpstreamSnapshot, ReportedAsItIs> {
   readonly unhelpful: Readonly<Record<string, number>>;
   /** Names and suffixes that it fails for while it answers others, and some of them. */
   readonly cutNames: number;
-  readonly cutExamples: readonly CutName[];
+  readonly cutFailures: readonly CutName[];
+  /** The names of `cutFailures`, as version 0.2 had them: it goes with the next release. */
+  readonly cutExamples: readonly string[];
 }
 
 /** Upstreams that one step describes. */
@@ -95,6 +97,7 @@ const CUT_EXAMPLES = 3;
 
 function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
   const { upstream, inFlight, exchanges, failures, unhelpful, mismatched, isLooping, isLate } = one;
+  const cutFailures = one.cut.slice(-CUT_EXAMPLES);
   return {
     upstream,
     isHealthy: one.isUp,
@@ -108,7 +111,8 @@ function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
     isLooping,
     isLate,
     cutNames: one.cut.length,
-    cutExamples: one.cut.slice(-CUT_EXAMPLES),
+    cutFailures,
+    cutExamples: cutFailures.map(({ name }) => name),
   };
 }
 
@@ -238,12 +242,12 @@ function mostUrgent(upstreams: readonly UpstreamStatus[]): readonly UpstreamStat
 }
 
 function stateOf(one: UpstreamStatus): Cell {
-  const { isHealthy, downBecause, isLooping, isLate, cutNames, cutExamples } = one;
+  const { isHealthy, downBecause, isLooping, isLate, cutNames, cutFailures } = one;
   if (isLooping) return toned('bad', 'loops back to this server');
   if (!isHealthy) return toned('bad', downBecause === undefined ? 'down' : `down: ${downBecause}`);
   if (isLate) return toned('doubtful', 'up, but its answers come late: any other is asked first');
   if (cutNames === 0) return toned('good', 'up');
-  const more = cutNames > cutExamples.length ? ` and ${cutNames - cutExamples.length} more` : '';
-  const shown = cutExamples.map(({ name, failure }) => `${name} (${failure})`);
+  const more = cutNames > cutFailures.length ? ` and ${cutNames - cutFailures.length} more` : '';
+  const shown = cutFailures.map(({ name, failure }) => `${name} (${failure})`);
   return toned('doubtful', `up, but not for ${shown.join(', ')}${more}`);
 }
