@@ -133,7 +133,7 @@ export class SlotOrder {
 
   /**
    * A number that `pop` left over stays until another answer takes its slot, or until it is the oldest again. So a cache that is
-   * full adds and deletes nothing: a map with deleted entries doubles, and makes itself anew each 4,096 answers.
+   * full adds and deletes nothing: a map with deleted entries doubles, and is copied after each 4,096 answers.
    */
   #oldestOf({ ints, orders }: SlotPage): number | undefined {
     const order = orders[this.#segment];
