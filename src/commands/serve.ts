@@ -8,6 +8,7 @@ import { isStartRefusal, startDaemon } from '../daemon.ts';
 import { type Log, messages } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import {
+  appendToOutput,
   directExit,
   inBackground,
   logBackgroundFailures,
@@ -130,6 +131,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     return EXIT.finding;
   }
   setHeapFlags();
+  inBackground('other', appendToOutput);
   inBackground('other', () => announce(daemon, manager, ended.promise));
   if (process.connected) process.send?.('answering'); // to the sandbox that started this server
   const suspends = watchSuspends((suspendedMs) => {

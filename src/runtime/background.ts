@@ -3,6 +3,7 @@
  * line and a count, never the process. An architecture test finds work that is started in another way; timers.ts runs its
  * callbacks through here.
  */
+import { constants as fileFlags, fstatSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { constants, getPriority, setPriority } from 'node:os';
 import type { Worker } from 'node:worker_threads';
@@ -122,6 +123,25 @@ export async function directExit(): Promise<((code: number) => void) | undefined
   } catch {
     return undefined; // node:ffi is absent or denied
   }
+}
+
+const STDOUT = 1;
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+/**
+ * A file that a shell opened with `>`: once `copytruncate` of logrotate has emptied it, the next line would follow a hole as
+ * long as the log was. Standard error is set with it where the shell gave it the same file.
+ */
+export async function appendToOutput(): Promise<void> {
+  if (!fstatSync(STDOUT).isFile()) return;
+  const ffi = await import('node:ffi').catch(() => undefined); // absent or denied
+  if (ffi === undefined) return;
+  const { functions } = ffi.dlopen(null, {
+    fcntl: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
+  });
+  const flags = functions.fcntl(STDOUT, F_GETFL, 0);
+  if (flags >= 0) functions.fcntl(STDOUT, F_SETFL, flags | fileFlags.O_APPEND);
 }
 
 /** To be called first of all in such a thread. */

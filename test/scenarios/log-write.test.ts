@@ -1,6 +1,6 @@
 /** A log that fails, blocks or stalls in any way: no query waits, and the server ends in time. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, readSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
@@ -105,6 +105,20 @@ t.test('a pipe whose reader has ended', async (t) => {
       return false; // EAGAIN: no data yet
     }
   });
+  await endsInTime(t, server);
+});
+
+t.test('a log that is emptied in place (copytruncate) begins at its beginning', async (t) => {
+  const path = join(folder(t), 'log');
+  const { server } = await startWith(t, `>"${path}" 2>&1`);
+  await server.firstAnswer({ name: ENDPOINT });
+  const reloaded = () => readFileSync(path, 'utf8').includes('configuration reloaded');
+  server.signal('SIGHUP');
+  await until('a line is written', reloaded);
+  truncateSync(path);
+  server.signal('SIGHUP');
+  await until('the next line is written', reloaded);
+  t.equal(readFileSync(path, 'utf8')[0], '{');
   await endsInTime(t, server);
 });
 
