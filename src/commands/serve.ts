@@ -9,7 +9,6 @@ import { type Log, messages } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import {
   appendToOutput,
-  directExit,
   inBackground,
   logBackgroundFailures,
   noteFailure,
@@ -25,7 +24,7 @@ import {
   type ServiceManager,
   takeHandedSockets,
 } from '../runtime/service-manager.ts';
-import { catchSignals, type Signals } from '../runtime/signals.ts';
+import { catchSignals, directExit, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';

@@ -4,7 +4,6 @@
  * callbacks through here.
  */
 import { constants as fileFlags, fstatSync } from 'node:fs';
-import { flushCompileCache } from 'node:module';
 import { constants, getPriority, setPriority } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { type Log, messages } from '../log/log.ts';
@@ -105,24 +104,6 @@ export function threadsNotEnded(): number {
 /** Resolves once all of them have ended. It keeps no process alive. */
 export async function threadsEnded(): Promise<void> {
   await Promise.all(ending.values());
-}
-
-/**
- * Resolves to `_exit(2)`, or to `undefined` where C cannot be called. An exit of Node waits for every thread of the process,
- * and a thread can wait for ever. It may hang in a call to the operating system, or be Node's own thread that reads the file
- * of NODE_EXTRA_CA_CERTS. The caller has saved and closed everything.
- */
-export async function directExit(): Promise<((code: number) => void) | undefined> {
-  try {
-    const { dlopen } = await import('node:ffi');
-    const { functions } = dlopen(null, { _exit: { arguments: ['int32'], return: 'void' } });
-    return (code) => {
-      flushCompileCache(); // an exit of Node would write it
-      functions._exit(code);
-    };
-  } catch {
-    return undefined; // node:ffi is absent or denied
-  }
 }
 
 const STDOUT = 1;

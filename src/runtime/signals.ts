@@ -1,7 +1,8 @@
 /**
  * Catches signals from the first moment: the program loads for some hundred milliseconds, and a signal without a handler ends
- * the process. A reload that is asked for before the server has handlers is remembered. This file loads nothing before a signal comes.
+ * the process. A reload that is asked for before the server has handlers is remembered. This file loads nothing that takes time.
  */
+import { flushCompileCache } from 'node:module';
 
 export interface SignalHandlers {
   end(signal: 'SIGTERM' | 'SIGINT'): void;
@@ -28,6 +29,14 @@ const NOT_OURS = [
 
 export type IgnoredSignal = (typeof NOT_OURS)[number];
 
+/**
+ * The process was started with a profiler of V8, such as by `--cpu-prof`. It takes its samples by SIGPROF, and writes its file
+ * while Node exits (`directExit`). A profiler that starts later takes SIGPROF over by itself.
+ */
+const isProfiled = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((options) =>
+  /(^|\s)--(cpu[-_]|heap[-_])?prof\b/.test(options),
+);
+
 export interface Signals {
   /** Gives `handlers` all further signals, and the reload that was asked for before. */
   take(handlers: SignalHandlers): void;
@@ -45,7 +54,9 @@ export function catchSignals(): Signals {
     if (handlers === undefined) isReloadDue = true;
     else handlers.reload();
   });
-  for (const signal of NOT_OURS) process.on(signal, () => handlers?.ignored(signal));
+  for (const signal of NOT_OURS) {
+    if (signal !== 'SIGPROF' || !isProfiled) process.on(signal, () => handlers?.ignored(signal));
+  }
   return {
     take(next) {
       handlers = next;
@@ -55,10 +66,27 @@ export function catchSignals(): Signals {
   };
 }
 
-/** Not by Node's exit: it waits for a file call that a dead disk holds. */
 async function leave(): Promise<void> {
-  const { directExit } = await import('./background.ts');
   const exit = await directExit();
   if (exit !== undefined) exit(0);
   process.exit(0);
+}
+
+/**
+ * Resolves to `_exit(2)`, or to `undefined` where C cannot be called, and where only an exit of Node writes a profile. An exit
+ * of Node waits for every thread of the process, and a thread can wait for ever. It may hang in a call to the operating system,
+ * or be Node's own thread that reads the file of NODE_EXTRA_CA_CERTS. The caller has saved and closed everything.
+ */
+export async function directExit(): Promise<((code: number) => void) | undefined> {
+  if (isProfiled) return undefined;
+  try {
+    const { dlopen } = await import('node:ffi');
+    const { functions } = dlopen(null, { _exit: { arguments: ['int32'], return: 'void' } });
+    return (code) => {
+      flushCompileCache(); // an exit of Node would write it
+      functions._exit(code);
+    };
+  } catch {
+    return undefined; // node:ffi is absent or denied
+  }
 }

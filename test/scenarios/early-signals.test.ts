@@ -1,6 +1,6 @@
 /** Signals in the first moments of a server, before its program is loaded. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
@@ -78,6 +78,21 @@ t.test('a signal without a meaning here ends nothing and opens no debugger, and 
   );
   t.notMatch(server.stderr, /debugger/i);
   t.match(await server.kill('SIGTERM'), { code: 0 });
+});
+
+t.test('a profiler of V8 has its signal, and its file is written at the end', async (t) => {
+  const site = await siteOf(t);
+  const into = folder(t);
+  const NODE_OPTIONS = `--cpu-prof --cpu-prof-dir=${into} --cpu-prof-name=whole`;
+  const server = site.start({ ...site.sandbox.environment, NODE_OPTIONS });
+  await server.firstAnswer({ name: ENDPOINT });
+  for (let asked = 0; asked < 200; asked++) await server.ask({ name: ENDPOINT });
+  t.match(await server.kill('SIGTERM'), { code: 0, signal: null });
+  const profiles = readdirSync(into).filter((name) => name.startsWith('whole'));
+  t.equal(profiles.length, 1);
+  const { nodes } = JSON.parse(readFileSync(join(into, profiles[0] ?? ''), 'utf8'));
+  const sampled = nodes.filter(({ hitCount }: { readonly hitCount: number }) => hitCount > 0);
+  t.ok(sampled.length >= 20, `samples in ${sampled.length} functions`);
 });
 
 t.test('SIGTERM before anything is open is a clean end', async (t) => {
