@@ -5,23 +5,30 @@
  */
 
 import { X509Certificate } from 'node:crypto';
-import type { Ending, Observation } from '../records/observation.ts';
-import { traitsOf } from '../records/sources.ts';
+import type { Ending, Observation, SourceContext } from '../records/observation.ts';
+import { type SourceName, traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AwsIdentities, AwsServices } from './aws/clients.ts';
 import type { AwsPlace } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import { headWithDate } from './head.ts';
-import { certificateEnd } from './kubernetes/identity.ts';
+import { certificateEnd, type KubernetesSettings } from './kubernetes/identity.ts';
 import { type LocalFiles, type SharedFiles, whyUnread } from './local-files.ts';
 import type { Outbound } from './outbound.ts';
-import type { PollRequest } from './poll.ts';
+import type { SharedSettings } from './poll.ts';
 
 export interface EndingDeps {
   readonly aws: AwsServices & AwsIdentities;
   readonly shared: SharedFiles;
   readonly files: LocalFiles;
   readonly clock: Clock;
+}
+
+/** What tells which credentials a poll needed. */
+export interface CredentialUse {
+  readonly source: SourceName;
+  readonly settings: SharedSettings & KubernetesSettings;
+  readonly context: Pick<SourceContext, 'region'>;
 }
 
 /** A thousand clusters share a profile: its files are read once a minute. */
@@ -36,13 +43,13 @@ export class Endings {
   }
 
   /** The observation with the ends of the credentials that it needed. Never rejects. */
-  async added(request: PollRequest, observation: Observation, signal: AbortSignal): Promise<Observation> {
+  async added(request: CredentialUse, observation: Observation, signal: AbortSignal): Promise<Observation> {
     const endings = await this.#of(request, observation, signal).catch(() => []);
     return endings.length === 0 ? observation : { ...observation, endings };
   }
 
   #of(
-    { source, settings: { profile, kubernetes }, context: { region } }: PollRequest,
+    { source, settings: { profile, kubernetes }, context: { region } }: CredentialUse,
     observation: Observation,
     signal: AbortSignal,
   ): Promise<readonly Ending[]> {

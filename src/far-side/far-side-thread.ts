@@ -10,7 +10,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
 import type { CheckResult } from '../records/endpoint-record.ts';
-import { failed, type Observation } from '../records/observation.ts';
+import { failed, type Observation, type SourceContext } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import { yieldToQueries } from '../runtime/background.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -24,7 +24,7 @@ import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
-import type { FarSource, OutpostRequest, OutpostView, PollDeps, PollFunction, PollRequest } from './poll.ts';
+import type { Asked, FarSource, OutpostRequest, OutpostView, PollDeps, PollFunction } from './poll.ts';
 
 /** The data with which the thread starts. */
 export interface ThreadData {
@@ -74,12 +74,25 @@ export type FromThread =
  * The polls by the name of the source: a new source is one line here and a file. A poll never reports a part of a listing. A
  * poll refuses to know earlier answers and served addresses, and keeps no schedule. The thread loads each poll at its first use.
  */
-export const POLLS: Readonly<Record<FarSource, () => Promise<PollFunction>>> = {
+export const POLLS = {
   interfaces: async () => (await import('./aws/interfaces.ts')).pollInterfaces,
   cluster: async () => (await import('./aws/cluster.ts')).pollCluster,
   route53: async () => (await import('./aws/route53.ts')).pollRoute53,
   kubernetes: async () => (await import('./kubernetes/kubernetes.ts')).pollKubernetes,
-};
+} satisfies Readonly<Record<FarSource, () => Promise<PollFunction<never>>>>;
+
+/** The settings of a cluster's sources: those that all polls share, and those that each poll names as its own. */
+export type PollSettings = (typeof POLLS)[FarSource] extends () => Promise<
+  (asked: infer All extends Asked, deps: PollDeps) => Promise<Observation>
+>
+  ? All['settings']
+  : never;
+
+export interface PollRequest {
+  readonly source: FarSource;
+  readonly settings: PollSettings;
+  readonly context: SourceContext;
+}
 
 /** `onUrl` hears which URL of AWS is asked, as soon as that is known and whether or not there are credentials for it. */
 export type PollHere = (

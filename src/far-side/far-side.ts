@@ -30,12 +30,14 @@ import { smallNurseries } from '../runtime/memory.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { AwsPlace, KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection } from './endings.ts';
-import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
+import type { Calls, FromThread, PollSettings, ThreadData, ToThread } from './far-side-thread.ts';
 import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import { FAR_SIDE_MESSAGES, type Outbound } from './outbound.ts';
-import type { FarSource, OutpostRequest, OutpostView, PollSettings } from './poll.ts';
+import type { FarSource, OutpostRequest, OutpostView } from './poll.ts';
+
+export type { PollSettings };
 
 /** Polls one source once. Never rejects, and settles when its signal is aborted. `onUrl` hears which URL of AWS is asked. */
 export type Poll = (

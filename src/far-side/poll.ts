@@ -14,27 +14,10 @@ import type { SourceName } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AwsServices } from './aws/clients.ts';
 import type { AwsPlace } from './aws/credentials.ts';
-import type { KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
 
 /** Sources that speak HTTPS. The source `dns` is absent, because the forwarder asks the upstreams for it. */
 export type FarSource = Exclude<SourceName, 'dns'>;
-
-/** The settings of a cluster's sources: plain data, because they cross into the thread. */
-export interface PollSettings {
-  /** Profile of the AWS configuration files; left out: the one of the environment. */
-  readonly profile?: string | undefined;
-  /** Without a zone ID the zone is found by name. */
-  readonly route53?: { readonly zoneId?: string | undefined } | undefined;
-  /** How this server is known to the API server; without it that poll fails. */
-  readonly kubernetes?: KubernetesAccess | undefined;
-}
-
-export interface PollRequest {
-  readonly source: FarSource;
-  readonly settings: PollSettings;
-  readonly context: SourceContext;
-}
 
 export interface PollDeps {
   readonly aws: AwsServices;
@@ -46,13 +29,19 @@ export interface PollDeps {
   readonly apiServerPort?: number;
 }
 
-export interface Asked {
-  readonly settings: PollSettings;
+export interface SharedSettings {
+  /** Profile of the AWS configuration files; left out: the one of the environment. */
+  readonly profile?: string | undefined;
+}
+
+/** `Own`: the settings that the poll reads beside the shared ones, such as `{ route53?: ... }`: plain data, because they cross into the thread. */
+export interface Asked<Own = unknown> {
+  readonly settings: SharedSettings & Own;
   readonly context: SourceContext;
   readonly signal: AbortSignal;
 }
 
-export type PollFunction = (asked: Asked, deps: PollDeps) => Promise<Observation>;
+export type PollFunction<Own = unknown> = (asked: Asked<Own>, deps: PollDeps) => Promise<Observation>;
 
 /** One page of a listing, and the place where the next one starts. */
 export interface Page<Item, Token> {

@@ -1,15 +1,7 @@
-/**
- * The settings and the sources of one cluster. `dns` is asked through the upstreams, all others through far-side/.
- *
- *     dns         the endpoint's name, asked of the upstreams past our own cache
- *     route53     the endpoint's name in a hosted zone of the customer's own
- *     interfaces  the cluster's network interfaces, as EC2 lists them
- *     cluster     the cluster's description: endpoint, VPC, subnets, certificate authority, generation
- *     kubernetes  the API server's own view of its addresses, asked on the site
- */
-import type { Poll } from '../far-side/far-side.ts';
+/** The settings and the sources of one cluster. `dns` is asked through the upstreams, all others through far-side/. */
+import type { Poll, PollSettings } from '../far-side/far-side.ts';
 import type { AuthorityPlaces } from '../far-side/handshake.ts';
-import type { FarSource, PollSettings } from '../far-side/poll.ts';
+import type { FarSource } from '../far-side/poll.ts';
 import type { Evidence } from '../link/link-state.ts';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../protocol/words/codes.ts';

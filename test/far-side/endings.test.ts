@@ -3,10 +3,9 @@ import { X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { Endings, endingsIn } from '../../src/far-side/endings.ts';
+import { type CredentialUse, Endings, endingsIn } from '../../src/far-side/endings.ts';
 import { LocalFiles, SharedFiles } from '../../src/far-side/local-files.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
-import type { PollRequest } from '../../src/far-side/poll.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
@@ -32,7 +31,7 @@ t.test('the client certificate for the API servers, also one that has ended', as
   const endings = new Endings({ aws: clientsFor(t), shared: new SharedFiles(DIRECT, files), files, clock });
   for (const name of ['client.crt', 'client-expired.crt']) {
     const kubernetes = { kind: 'certificate', certificate: fileOf(name), key: fileOf('client.key') } as const;
-    const request: PollRequest = { source: 'kubernetes', settings: { kubernetes }, context: contextOf() };
+    const request: CredentialUse = { source: 'kubernetes', settings: { kubernetes }, context: contextOf() };
     const observation = await endings.added(request, { ...SEEN, source: 'kubernetes' }, signal);
     const text = name === 'client.crt' ? pem.certificate : pem.expiredCertificate;
     t.strictSame(observation.endings, [
@@ -40,7 +39,11 @@ t.test('the client certificate for the API servers, also one that has ended', as
     ]);
   }
   const gone = { kind: 'certificate', certificate: '/nowhere/client.crt', key: '/nowhere/key' } as const;
-  const request: PollRequest = { source: 'kubernetes', settings: { kubernetes: gone }, context: contextOf() };
+  const request: CredentialUse = {
+    source: 'kubernetes',
+    settings: { kubernetes: gone },
+    context: contextOf(),
+  };
   t.strictSame(
     await endings.added(request, SEEN, signal),
     SEEN,
@@ -69,7 +72,7 @@ t.test('the certificate of IAM Roles Anywhere and its session, from the profile'
   const shared = new SharedFiles({ ...DIRECT, configFile, credentialsFile: join(directory, 'none') }, files);
   const clock = new VirtualTime('2026-03-01T12:00:00Z');
   const endings = new Endings({ aws: clientsFor(t), shared, files, clock });
-  const request: PollRequest = { source: 'interfaces', settings: {}, context: contextOf() };
+  const request: CredentialUse = { source: 'interfaces', settings: {}, context: contextOf() };
   const certificate = {
     what: 'roles-anywhere-certificate',
     endsAtMs: endOf(pem.certificate),

@@ -1,9 +1,9 @@
 import type { AwsService } from '../../src/far-side/aws/clients.ts';
 import type { AwsPlace } from '../../src/far-side/aws/credentials.ts';
 import { classifyAwsFailure } from '../../src/far-side/aws/failure.ts';
-import { createPolls } from '../../src/far-side/far-side-thread.ts';
+import { createPolls, type PollSettings } from '../../src/far-side/far-side-thread.ts';
 import { LocalFiles } from '../../src/far-side/local-files.ts';
-import type { FarSource, PollDeps, PollSettings } from '../../src/far-side/poll.ts';
+import type { FarSource, PollDeps } from '../../src/far-side/poll.ts';
 import type { Observation, SourceContext } from '../../src/records/observation.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

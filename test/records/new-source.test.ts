@@ -1,17 +1,17 @@
 /**
  * A made-up source is registered and reaches every reader: its keys, its polls, the state file, the metrics, the link's
- * evidence, the warnings, a drill. A new source of this kind touches three files under src/, and two more where it has
+ * evidence, the warnings, a drill. A new source of this kind touches three files under src/, and a fourth where it has
  * settings of its own:
  *
  *     records/sources.ts           its line in the table
  *     far-side/far-side-thread.ts  its line in the table of polls
- *     far-side/.../new.ts          the poll itself
- *     far-side/poll.ts             the type of its settings, if it has any
+ *     far-side/.../new.ts          the poll itself, and the type of its settings, if it has any
  *     config/keys/clusters.ts      the keys of these settings
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import type { PollSettings } from '../../src/far-side/far-side-thread.ts';
 import { SOURCE_NAMES, SOURCES, type SourceTraits } from '../../src/records/sources.ts';
 
 const TRAITS: SourceTraits = {
@@ -172,4 +172,29 @@ t.test('a setting of its own arrives at its poll', async (t) => {
   const context = { cluster: 'demo', region: 'us-west-2', subnetIds: [], knownAddresses: [] };
   t.match(await source?.observe(context, new AbortController().signal), { addresses: ADDRESSES });
   t.match(settingsSeen, settings);
+});
+
+t.test('what carries settings to a poll names none of them', async (t) => {
+  // the type follows from the table of polls: each poll names its own settings
+  const known: PollSettings = {
+    profile: 'site',
+    route53: { zoneId: 'Z0123456789' },
+    kubernetes: { kind: 'kubeconfig', kubeconfig: '/etc/kubeconfig' },
+  };
+  // @ts-expect-error no poll names this one
+  const foreign: PollSettings = { foreign: true };
+  t.notSame(known, foreign);
+  for (const file of [
+    'far-side/poll.ts',
+    'far-side/far-side.ts',
+    'refresh/source-builder.ts',
+    'refresh/source-poller.ts',
+    'refresh/cluster-refresher.ts',
+    'refresh/refresh-plane.ts',
+    'daemon/refresh-rooms.ts',
+  ]) {
+    const text = await readFile(new URL(`../../src/${file}`, import.meta.url), 'utf8');
+    const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*|^import [\s\S]*?;$/gm, '');
+    t.notMatch(code, /\b(?:route53|kubernetes|zoneId)\b/, file);
+  }
 });

@@ -13,7 +13,15 @@ import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts'
 import { type AwsPlace, placeOf } from './credentials.ts';
 import { classifyAwsFailure } from './failure.ts';
 
-export const pollRoute53: PollFunction = async ({ settings, context, signal }, { aws, zones }) => {
+interface Route53Settings {
+  /** Without a zone ID the zone is found by name. */
+  readonly route53?: { readonly zoneId?: string | undefined } | undefined;
+}
+
+export const pollRoute53: PollFunction<Route53Settings> = async (
+  { settings, context, signal },
+  { aws, zones },
+) => {
   const { endpoint, region = ANY_REGION } = context;
   if (endpoint === undefined) throw cannotAsk('listing record sets failed: the endpoint is not known yet');
   const place = placeOf({ ...context, region }, settings.profile);

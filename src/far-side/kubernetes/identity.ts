@@ -23,6 +23,11 @@ export type KubernetesAccess =
       readonly ca?: string;
     };
 
+export interface KubernetesSettings {
+  /** How this server is known to the API server; without it the poll fails. */
+  readonly kubernetes?: KubernetesAccess | undefined;
+}
+
 export interface KubernetesIdentity {
   readonly port: number;
   readonly secureContext: SecureContext;

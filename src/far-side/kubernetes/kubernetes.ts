@@ -31,11 +31,15 @@ import {
   getFromApi,
   type KubernetesAccess,
   type KubernetesIdentity,
+  type KubernetesSettings,
   readIdentity,
 } from './identity.ts';
 import { currentContext, serverOf } from './kubeconfig.ts';
 
-export const pollKubernetes: PollFunction = async ({ settings, context, signal }, deps) => {
+export const pollKubernetes: PollFunction<KubernetesSettings> = async (
+  { settings, context, signal },
+  deps,
+) => {
   const late = () => failure('timeout', 'asking the api server failed: no answer within the deadline');
   try {
     const asked = ask(settings.kubernetes, context, deps, signal);
