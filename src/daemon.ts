@@ -60,7 +60,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await parts.pause();
   const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();
-  opened.use(loadAnswers(rooms));
+  opened.use(loadAnswers(parts, rooms));
   const trend = opened.use(watchTrend(parts, rooms));
   inBackground('state', () => trend.start());
   opened.use(chronicle);
@@ -155,27 +155,40 @@ async function keepConfig(
 }
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */
-async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {
+async function loadRetained(parts: DaemonParts, rooms: Rooms): Promise<void> {
   const { retainedStore, retained } = rooms;
   const kept = await retainedStore.load();
-  noteFaults(kept.faults, log, rooms);
+  noteFaults(kept.faults, parts, rooms);
   await retained.load(kept.kind === 'loaded' ? kept.content : []);
 }
 
-function noteFaults(faults: readonly LoadFault[], log: Log, { ledger, stateFaults }: Rooms): void {
+/** What was unusable at the start has been set aside and written anew; later only the ledger has it. */
+const FAULT_SHOWN_MS = 86_400_000;
+
+function noteFaults(
+  faults: readonly LoadFault[],
+  { log, clock }: DaemonParts,
+  { ledger, stateFaults }: Rooms,
+): void {
   for (const fault of faults) {
-    stateFaults.push(`${fault.path}: ${fault.detail}`);
+    stateFaults.push({
+      text: `${fault.path}: ${fault.detail}`,
+      untilMs: clock.monotonicMs() + FAULT_SHOWN_MS,
+    });
     DAEMON_MESSAGES.stateUnusable(log, { ...fault });
     ledger.record(setAsideEvent(fault));
   }
 }
 
 /** Answers of before the restart come in while queries are answered. */
-function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
+function loadAnswers({ clock }: DaemonParts, { answers, ledger, stateFaults }: Rooms): AsyncDisposable {
   inBackground('answers', async () => {
     const { fault } = await answers.start();
     if (fault === undefined) return;
-    stateFaults.push(`${fault.path}: ${fault.detail}`);
+    stateFaults.push({
+      text: `${fault.path}: ${fault.detail}`,
+      untilMs: clock.monotonicMs() + FAULT_SHOWN_MS,
+    });
     ledger.record(setAsideEvent(fault));
   });
   return { [Symbol.asyncDispose]: () => answers.stop() };
@@ -248,7 +261,7 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
     runtime: parts.runtime,
     endpoints: answeredBy(records),
   });
-  noteFaults(faults, log, rooms);
+  noteFaults(faults, parts, rooms);
   await plane.load(records);
   if (inTime === undefined) inBackground('state', () => takeLateState(reading, parts, rooms));
   else noteRead(inTime, log, rooms);
@@ -279,18 +292,16 @@ async function readRecords(parts: DaemonParts, rooms: Rooms): Promise<KeptRecord
   return { records: loaded.kind === 'loaded' ? loaded.content : [], faults: loaded.faults };
 }
 
-async function takeLateState(
-  reading: Promise<KeptRecords>,
-  { config, log }: DaemonParts,
-  rooms: Rooms,
-): Promise<void> {
+async function takeLateState(reading: Promise<KeptRecords>, parts: DaemonParts, rooms: Rooms): Promise<void> {
+  const { config, log } = parts;
   const { directory } = config.state;
-  const fault = `the disk of "${directory}" does not answer: what was kept is not known yet`;
+  const text = `the disk of "${directory}" does not answer: what was kept is not known yet`;
+  const fault = { text, untilMs: Number.POSITIVE_INFINITY };
   rooms.stateFaults.push(fault);
   DAEMON_MESSAGES.stateLate(log, { directory });
   const kept = await reading;
   rooms.stateFaults.splice(rooms.stateFaults.indexOf(fault), 1);
-  noteFaults(kept.faults, log, rooms);
+  noteFaults(kept.faults, parts, rooms);
   await rooms.plane.takeLate(kept.records);
   noteRead(kept, log, rooms);
 }

@@ -113,7 +113,7 @@ export async function findAll(
 /** The parts of the site that `check` inspects. A further check is a row here, and its codes in check/codes.ts. */
 function rowsOf(site: Site, { offline, kubeconfig, against, asIfCut }: CheckOptions): readonly Row[] {
   return [
-    { name: 'the state', find: () => stateFindings(site.config, site.state) },
+    { name: 'the state', find: () => stateFindings(site.config, site.state, site.server !== undefined) },
     { name: 'the file system of the state', find: () => durabilityFindings(site) },
     {
       name: 'the running server',

@@ -100,7 +100,10 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
     ...storeStatus(
       {
         directory: parts.config.state.directory,
-        faults: control.fault === undefined ? stateFaults : [...stateFaults, control.fault],
+        faults: [
+          ...stateFaults.filter(({ untilMs }) => nowMs < untilMs).map(({ text }) => text),
+          ...(control.fault === undefined ? [] : [control.fault]),
+        ],
         claim: rooms.lock.latest,
         hangsForMs: rooms.disk.hangsForMs,
         endpoints: rooms.store.state(),

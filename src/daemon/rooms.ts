@@ -46,7 +46,7 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
   const trend = new Trend();
-  const stateFaults: string[] = [];
+  const stateFaults: { readonly text: string; readonly untilMs: number }[] = [];
   /** For the ledger's last line. */
   const ending = { reason: 'could not start' };
   /** Why there is no control socket. */

@@ -155,7 +155,7 @@ export class FarSide implements Disposable {
 
   /** Two threads would take 10 MiB more at the moment at which the process has the most. */
   #forAll(): CallThread {
-    return this.#aws.isThere ? this.#aws : this.#plain;
+    return this.#aws.answers ? this.#aws : this.#plain;
   }
 
   #forAws(): CallThread {
@@ -211,8 +211,9 @@ class CallThread implements Disposable {
     this.#idleMs = idleMs;
   }
 
-  get isThere(): boolean {
-    return this.#worker !== undefined;
+  /** Whether the thread is there, and has not missed a deadline. */
+  get answers(): boolean {
+    return this.#worker !== undefined && this.#missed === 0;
   }
 
   /** Never rejects, and settles when its signal is aborted. */

@@ -513,3 +513,16 @@ function withoutRegion(record: ReturnType<typeof keptRecord>): ReturnType<typeof
   const { region: _, ...rest } = record;
   return rest;
 }
+
+t.test('a state file that was set aside at the start is said for a day', async (t) => {
+  const one = await bench(t);
+  await files.writeFile(join(one.stateDirectory, 'endpoints.json'), 'x');
+  let laterMs = 0;
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + laterMs };
+  const daemon = await startDaemon(await one.parts({ clock }));
+  const isSaid = () => daemon.report().state.faults.some((text) => text.includes('endpoints.json'));
+  t.ok(isSaid());
+  laterMs = 86_400_000;
+  await until('it is said no more', () => !isSaid());
+  await daemon.stop('test');
+});

@@ -178,12 +178,21 @@ t.test('interfaces in several VPCs are refused while the VPC is not known', asyn
 });
 
 t.test('an interface without an IPv4 address makes the listing malformed, not shorter', async (t) => {
-  for (const address of ['', '10.0.0.256', 'fd00::1']) {
+  for (const address of ['', '10.0.0.256']) {
     t.match(
       await listing([face('10.0.0.3'), face(address)]),
       { kind: 'failed', reason: 'malformed' },
       address,
     );
+  }
+});
+
+t.test('an interface with IPv6 alone hides no other, and is named where there is no other', async (t) => {
+  const { PrivateIpAddress: _, ...bare } = face('10.0.0.9');
+  const native = { ...bare, Ipv6Addresses: [{ Ipv6Address: 'fd00::1', IsPrimaryIpv6: true }] };
+  for (const candidate of [native, face('fd00::1')]) {
+    t.same(await listing([face('10.0.0.3'), candidate]), found(['10.0.0.3']));
+    t.match(await listing([candidate]), { reason: 'empty', detail: /found none: 1 with IPv6 alone/ });
   }
 });
 

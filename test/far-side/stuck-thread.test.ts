@@ -57,6 +57,20 @@ t.test(
   },
 );
 
+t.test('a thread that is stuck in a poll of AWS takes no sign of life with it', async (t) => {
+  const { farSide } = withProgram(
+    t,
+    `parentPort.on('message', ({ kind, id, name }) => {
+  if (name === 'poll') for (;;);
+  if (kind === 'call') parentPort.postMessage({ kind: 'done', id, output: 'answered' });
+});`,
+  );
+  const stuck = farSide.poll('interfaces', {}, context, AbortSignal.timeout(10));
+  t.match(await stuck, { reason: 'internal' });
+  const head = { url: 'https://127.0.0.1', address: '127.0.0.1' };
+  t.equal(await farSide.head(head, AbortSignal.timeout(5_000)), 'answered');
+});
+
 t.test('calls that are given up together miss one deadline, and a word in between counts', async (t) => {
   const time = new VirtualTime();
   const { ask, log } = withProgram(t, LOOPS, { clock: time, timers: time });

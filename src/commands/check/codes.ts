@@ -60,8 +60,8 @@ const state = {
     'The state directory is not a directory.',
     'The server keeps nothing: after a restart in an outage it knows no endpoint.',
   ),
-  'state-directory-unreadable': problem(
-    'This user cannot read the state directory.',
+  'state-directory-unreadable': either(
+    'This user cannot read the state directory: a problem, or a warning where the running server answers for it.',
     'Nobody knows whether the state is enough for a restart in an outage.',
   ),
   'state-not-writable': either(

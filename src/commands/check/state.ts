@@ -25,11 +25,17 @@ export interface StateFacts {
   readonly nowMs: number;
 }
 
-export function stateFindings({ clusters }: Pick<Config, 'clusters'>, facts: StateFacts): readonly Finding[] {
-  const unusable = directoryFindings(facts);
+/** `isRunning`: the server runs, and tells itself what it knows and saves; what this user cannot see is then no problem of the site. */
+export function stateFindings(
+  { clusters }: Pick<Config, 'clusters'>,
+  facts: StateFacts,
+  isRunning: boolean,
+): readonly Finding[] {
+  const unseen = isRunning ? warning : problem;
+  const unusable = directoryFindings(facts, unseen);
   if (unusable.length > 0) return unusable;
   const { served } = facts.reading;
-  const common = [...writableFindings(facts), ...fileFindings(facts)];
+  const common = [...writableFindings(facts), ...fileFindings(facts, unseen)];
   if (served === undefined) return common;
   const clock = clockFindings(served.writtenAtMs, facts.nowMs);
   const records = recordsOf(clusters, served.content);
@@ -50,7 +56,9 @@ export function recordsOf<C extends ClusterIdentity>(
 const LEARN = 'start the server while AWS can be reached, until "outpost-dns status" says that it is ready';
 const AS_SERVER = "run the check as the server's user: sudo -u outpost-dns outpost-dns check";
 
-function directoryFindings({ directory, state }: StateFacts): readonly Finding[] {
+type Unseen = typeof problem | typeof warning;
+
+function directoryFindings({ directory, state }: StateFacts, unseen: Unseen): readonly Finding[] {
   switch (state.kind) {
     case 'present':
       return [];
@@ -67,7 +75,7 @@ function directoryFindings({ directory, state }: StateFacts): readonly Finding[]
         'move it away, or name another directory in state.directory',
       );
     case 'unreadable':
-      return problem(
+      return unseen(
         'state-directory-unreadable',
         `the state directory "${directory}" cannot be read by this user (${state.code})`,
         AS_SERVER,
@@ -88,10 +96,16 @@ function writableFindings({ directory, state }: StateFacts): readonly Finding[] 
   );
 }
 
-function fileFindings({ directory, reading }: StateFacts): readonly Finding[] {
+function fileFindings({ directory, reading }: StateFacts, unseen: Unseen): readonly Finding[] {
   const { served, faults } = reading;
   const of = served === undefined ? problem : warning;
-  const found = faults.flatMap((fault) => of('state-file-unusable', faultText(fault), faultFix(fault)));
+  const found = faults.flatMap((fault) =>
+    (fault.kind === 'unreadable' && of === problem ? unseen : of)(
+      'state-file-unusable',
+      faultText(fault),
+      faultFix(fault),
+    ),
+  );
   if (served === undefined && faults.length === 0) {
     return problem(
       'state-missing',

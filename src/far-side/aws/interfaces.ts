@@ -11,6 +11,7 @@
  * An empty listing is a failure: interfaces do not vanish while the cluster lives, but filters, permissions and eventual
  * consistency can make a listing empty.
  */
+import { isIPv6 } from 'node:net';
 import type { Filter, Instance, InstanceNetworkInterface, NetworkInterface } from '@aws-sdk/client-ec2';
 import { isEndpointAddress } from '../../records/endpoint-record.ts';
 import { answeredBut, type SourceContext } from '../../records/observation.ts';
@@ -222,7 +223,8 @@ function faultOf(
   const { VpcId, SubnetId } = candidate;
   if (context.vpcId !== undefined && VpcId !== context.vpcId) return 'in another vpc';
   const isElsewhere = context.subnetIds.length > 0 && !context.subnetIds.includes(SubnetId ?? '');
-  return isElsewhere ? 'in another subnet' : undefined;
+  if (isElsewhere) return 'in another subnet';
+  return hasIpv6Alone(candidate) ? 'with IPv6 alone' : undefined;
 }
 
 function refuseSeveralVpcs(
@@ -238,13 +240,26 @@ function refuseSeveralVpcs(
   );
 }
 
+/** An interface in a subnet that has only IPv6: it has no address that an endpoint could lose. */
+function hasIpv6Alone(candidate: NetworkInterface | InstanceNetworkInterface): boolean {
+  const address = ipv4Address(candidate);
+  return isIPv6(address) || (address === '' && (candidate.Ipv6Addresses ?? []).length > 0);
+}
+
 /** Clusters on Outposts are IPv4 only; secondary addresses do not belong to the endpoint. */
 function primaryAddress(candidate: NetworkInterface | InstanceNetworkInterface): string {
-  const primary = candidate.PrivateIpAddresses?.find((address) => address.Primary);
-  const address = candidate.PrivateIpAddress ?? primary?.PrivateIpAddress ?? '';
+  const address = ipv4Address(candidate);
   if (isEndpointAddress(address)) return address;
   throw answeredBut(
     'malformed',
     `listing interfaces failed: "${candidate.NetworkInterfaceId}" has address "${address}"`,
   );
+}
+
+function ipv4Address({
+  PrivateIpAddress,
+  PrivateIpAddresses,
+}: NetworkInterface | InstanceNetworkInterface): string {
+  const primary = PrivateIpAddresses?.find((address) => address.Primary);
+  return PrivateIpAddress ?? primary?.PrivateIpAddress ?? '';
 }

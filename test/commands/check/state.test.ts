@@ -21,6 +21,7 @@ interface Case {
   readonly from?: Generation;
   readonly faults?: readonly Fault[];
   readonly writtenAtMs?: number;
+  readonly isRunning?: true;
   /** Severity and a part of the text, for each finding in order. */
   readonly found: ReadonlyArray<
     readonly [severity: 'problem' | 'warning', is: Pick<Finding, 'code'>, text: RegExp, fix?: RegExp]
@@ -69,6 +70,20 @@ const CASES: readonly Case[] = [
         /sudo -u outpost-dns/,
       ],
     ],
+  },
+  {
+    name: 'directory not readable by this user, while the server runs',
+    state: { kind: 'unreadable', code: 'EACCES' },
+    records: null,
+    isRunning: true,
+    found: [['warning', { code: 'state-directory-unreadable' }, /by this user/, /sudo -u outpost-dns/]],
+  },
+  {
+    name: 'file not readable by this user, while the server runs',
+    records: null,
+    faults: [{ ...corrupt, kind: 'unreadable', reason: 'eacces' }],
+    isRunning: true,
+    found: [['warning', { code: 'state-file-unusable' }, /unreadable, eacces/, /sudo -u outpost-dns/]],
   },
   {
     name: 'own directory not writable',
@@ -355,7 +370,7 @@ for (const one of CASES) {
     const served =
       records === null ? {} : { served: { generation: 42, writtenAtMs, content: records, from } };
     const facts = { directory: '/s', state, reading: { ...served, faults }, nowMs: NOW_MS };
-    const findings = stateFindings(await load(config), facts);
+    const findings = stateFindings(await load(config), facts, one.isRunning ?? false);
     t.strictSame(
       findings.map(({ severity }) => severity),
       one.found.map(([severity]) => severity),
