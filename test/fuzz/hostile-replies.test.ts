@@ -7,6 +7,7 @@ import t from 'tap';
 import { parseQuery, Query, VERDICT } from '../../src/protocol/wire/query.ts';
 import { acceptResponse } from '../../src/protocol/wire/response.ts';
 import { writePatchedReply } from '../../src/protocol/wire/response-patch.ts';
+import { isReferral } from '../../src/protocol/wire/response-records.ts';
 import { type CompressedRecord, compressedMessage } from '../helpers/compressed-message.ts';
 import { RDATA_SAMPLES } from '../helpers/rdata-samples.ts';
 import { readStrictly } from '../helpers/strict-parser.ts';
@@ -89,6 +90,8 @@ t.test('no reply is passed on that a strict reader cannot read', async (t) => {
         refused++;
         return true;
       }
+      // the forwarder gives no client a referral
+      if (isReferral(accepted.index)) return true;
       passed++;
       const asked = Uint8Array.from(octets.subarray(0, accepted.index.questionEnd));
       asked.set([0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0], 2);

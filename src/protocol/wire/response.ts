@@ -91,6 +91,9 @@ function tidied(octets: Uint8Array, index: ResponseIndex): AcceptedResponse | Re
     return again.kind === 'fault' ? again : fault('record broken');
   // RFC 2181 section 5.4.1 has such records left out; an empty answer in their place would deny the name
   if (index.answerCount > 0 && again.answerCount === 0) return fault('no record of the name');
+  // nor does the SOA of a zone that the name is not in, when its server has no authority and does not recurse: lame like a referral
+  const lame = { ...index, negativeTtlSeconds: undefined };
+  if (again.authorityCount === 0 && isReferral(lame)) return { kind: 'accepted', octets, index: lame };
   const { rcode, hasEdns, extendedError } = index; // OPT is not in the copy
   return { kind: 'accepted', octets: tidy, index: { ...again, rcode, hasEdns, extendedError } };
 }

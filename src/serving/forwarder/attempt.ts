@@ -58,6 +58,10 @@ export interface AttemptHost {
   mixesCase(kind: TransportKind, nowMs: number): boolean;
   /** A reply brought the name back. `isSame`: in the case in which it was sent. */
   noteCase(isSame: boolean): void;
+  /** A question in mixed case that had no reply before was answered in its own case. */
+  noteOwnCase(question: Question): void;
+  /** No reply to a question in mixed case came at all. */
+  noteMixedCaseLost(question: Question): void;
   /** Whether there is room to wait for a late reply. */
   mayLinger(): boolean;
   noteStart(transport: OpenTransport): void;
@@ -156,6 +160,7 @@ export class Attempt implements Deadline, ExchangeOwner {
     const { transport } = this.#transport;
     if (this.#stage === 'late' || !this.#host.mayLinger()) {
       transport.giveUp(exchange, 'lost');
+      if (this.#stage === 'late' && exchange.exactCase) this.#host.noteMixedCaseLost(this.#question);
       if (this.#stage === 'timely') this.#overdue(exchange);
       this.#finish();
       return;
@@ -183,7 +188,7 @@ export class Attempt implements Deadline, ExchangeOwner {
     this.#host.sweep.delete(this);
     switch (end.kind) {
       case 'reply':
-        this.#onReply(end, exchange.exactCase);
+        this.#onReply(end, exchange);
         return;
       case 'edns-refused':
         this.#host.noteReply(this.#transport, undefined, end.elapsedMs);
@@ -208,10 +213,13 @@ export class Attempt implements Deadline, ExchangeOwner {
     }
   }
 
-  #onReply(reply: UpstreamReply, isInMixedCase: boolean): void {
+  #onReply(reply: UpstreamReply, { exactCase, needsOwnPort }: Exchange): void {
     const { index, elapsedMs } = reply;
-    const isDoubtful = isInMixedCase && mayComeFromCase(index);
-    if (isInMixedCase && !isDoubtful) this.#host.noteCase(true);
+    const isDoubtful = exactCase && mayComeFromCase(index);
+    // a name with few letters may have kept its case by chance, and `.` has no case
+    if (exactCase && !isDoubtful && !needsOwnPort) this.#host.noteCase(true);
+    else if (!exactCase && this.#doublings > 0 && this.#transport.kind.isDatagram)
+      this.#host.noteOwnCase(this.#question);
     this.#host.noteReply(this.#transport, index, reply.isRoundTrip ? elapsedMs : undefined);
     const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;
     if (saysNoEdns && this.#withEdns) {

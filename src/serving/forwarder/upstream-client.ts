@@ -84,6 +84,7 @@ export class UpstreamClient implements AttemptHost {
   readonly #attempts = new Set<Attempt>();
   readonly #open = new Map<string, OpenTransport>();
   #caseLosses = 0;
+  readonly #answeredInOwnCase = new WeakSet<Question>();
   #lateAnswers = 0;
   #caseLostUntilMs = Number.NEGATIVE_INFINITY;
   #udpLosses = 0;
@@ -235,6 +236,15 @@ export class UpstreamClient implements AttemptHost {
     this.#caseLosses = 0;
     this.#caseLostUntilMs = nowMs + CASE_LOST_MS;
     this.#context.onCaseLost(this);
+  }
+
+  noteOwnCase(question: Question): void {
+    this.#answeredInOwnCase.add(question);
+  }
+
+  noteMixedCaseLost(question: Question): void {
+    // silence alone may have any cause
+    if (this.#answeredInOwnCase.has(question)) this.noteCase(false);
   }
 
   mayLinger(): boolean {

@@ -65,6 +65,7 @@ t.test('the next upstream answers where the first cannot', async (t) => {
     ['both SERVFAIL: the last one', servfail, servfail, 'b rcode 2 after 40'],
     ['a referral', { afterMs: 20, says: 'referral' }, answers, 'b rcode 0 after 40'],
     ['a stray referral', { afterMs: 20, says: 'strayReferral' }, answers, 'b rcode 0 after 40'],
+    ['a stray SOA', { afterMs: 20, says: 'straySoa' }, answers, 'b rcode 0 after 40'],
     ['SERVFAIL, then REFUSED', servfail, refused, 'b rcode 5 after 40'],
     ['SERVFAIL, then silence', servfail, 'silence', 'a rcode 2 after 520'],
     ['REFUSED, then silence: not REFUSED', refused, 'silence', 'timeout extended error 22 after 520'],
@@ -120,6 +121,32 @@ t.test('a server that denies names in mixed case three times is asked without', 
   for (const name of ['a.example', 'b.example', 'c.example', 'd.example']) await ask(world, name);
   t.equal(world.asked.length, 7);
   t.match(world.log.lines, [{ text: /loses the case of names/ }]);
+});
+
+t.test(
+  'a server that drops three names in mixed case, and answers them in their own case, is asked without',
+  async (t) => {
+    const world = new VirtualUpstreams([group('default', 'a')], ({ exchange, isProbe }) =>
+      exchange.exactCase && !isProbe ? 'silence' : answers,
+    );
+    for (const name of ['one.example', 'two.example', 'three.example']) await ask(world, name);
+    await world.time.advance(5_000);
+    t.equal(shown(await ask(world, 'four.example')), 'a rcode 0 after 20');
+    t.match(world.log.lines, [{ text: /loses the case of names/ }]);
+  },
+);
+
+t.test('a server that is slow with new names, and answers every question, keeps mixed case', async (t) => {
+  const asked = new Set<string>();
+  const world = new VirtualUpstreams([group('default', 'a')], ({ name }) => {
+    const isNew = !asked.has(name);
+    asked.add(name);
+    return isNew ? { afterMs: 900, says: 'answer' } : answers;
+  });
+  for (const name of ['one.example', 'two.example', 'three.example', 'four.example']) await ask(world, name);
+  await world.time.advance(5_000);
+  await ask(world, 'five.example');
+  t.equal(world.seen.at(-2)?.exchange.exactCase, true);
 });
 
 t.test('a question fails 5 s after it was asked, however many upstreams are left', async (t) => {

@@ -19,9 +19,10 @@ export type Doing =
       readonly afterMs: number;
       /**
        * `referral`: it does not recurse, and names the servers of the root. `strayReferral`: of a zone that the name is not in.
+       * `straySoa`: no answer, and the SOA of such a zone.
        * `alias`: it does not recurse, and has an alias to `end.example.net` beside a stray referral.
        */
-      readonly says: 'answer' | 'truncated' | 'referral' | 'strayReferral' | 'alias' | number;
+      readonly says: 'answer' | 'truncated' | 'referral' | 'strayReferral' | 'straySoa' | 'alias' | number;
       readonly withEdns?: boolean;
       readonly withAuthority?: boolean;
       /** RFC 8914. */
@@ -144,7 +145,15 @@ function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, nowMs: number
   }
 }
 
-const FLAGS = { answer: 0x8180, truncated: 0x8380, referral: 0x8100, strayReferral: 0x8100, alias: 0x8100 };
+const NOT_RECURSING = 0x8100;
+const FLAGS = {
+  answer: 0x8180,
+  truncated: 0x8380,
+  referral: NOT_RECURSING,
+  strayReferral: NOT_RECURSING,
+  straySoa: NOT_RECURSING,
+  alias: NOT_RECURSING,
+};
 
 const NAME_SERVER = [1, 97, 0];
 const STRAY = rawRecord('zone.invalid', 'NS', 60, NAME_SERVER);
@@ -155,6 +164,10 @@ const ANSWERS = new Map<unknown, Buffer>([
 const AUTHORITIES = new Map<unknown, Buffer>([
   ['referral', rawRecord('.', 'NS', 60, NAME_SERVER)],
   ['strayReferral', STRAY],
+  [
+    'straySoa',
+    rawRecord('zone.invalid', 'SOA', 60, [...NAME_SERVER, ...NAME_SERVER, ...Buffer.alloc(20, 1)]),
+  ],
   ['alias', STRAY],
 ]);
 
