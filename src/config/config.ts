@@ -12,7 +12,7 @@ import { traitsOf } from '../records/sources.ts';
 import { isMap, valueAt } from './declaration.ts';
 import { applyOverrides, type Override, readVariables } from './environment.ts';
 import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';
-import { distinctList, into, map, type OptionsOf, optionsOf, required } from './key.ts';
+import { distinctList, into, map, type OptionsOf, optionsOf, required, restartValues } from './key.ts';
 import { clusters, refresh } from './keys/clusters.ts';
 import { retain, retainedElsewhere } from './keys/retain.ts';
 import {
@@ -80,6 +80,8 @@ export const schema = into(
 export type Config = OptionsOf<typeof schema> & {
   /** Settings that come only from the environment. */
   readonly outbound: OutboundConfig;
+  /** By key, as JSON: what counts from the start of the process on, whatever a reload brings. */
+  readonly untilRestart: Readonly<Record<string, string>>;
 };
 export type ClusterConfig = Config['clusters'][number];
 export type ZoneConfig = Config['zones'][number];
@@ -113,7 +115,13 @@ export async function loadConfig(request: LoadRequest): Promise<Config> {
   const ownAddresses = new Set(request.ownAddresses.flatMap((text) => canonicalAddress(text) ?? []));
   const { settings, findings } = validate(schema, applied.data, ownAddresses);
   const { outbound, faults: outboundFaults } = readOutbound(request.environment);
-  const config = settings && frozen<Config>({ ...optionsOf(schema, settings), outbound });
+  const config =
+    settings &&
+    frozen<Config>({
+      ...optionsOf(schema, settings),
+      outbound,
+      untilRestart: restartValues(schema, settings),
+    });
   const places = { file, tree, overrides: variables.overrides, data: applied.data };
   const faults = [
     ...treeFaults,

@@ -41,6 +41,8 @@ export interface KeyFacts extends Destination {
   readonly example?: unknown;
   /** Excludes a key beside it: the reference shows it as a comment. */
   readonly alternative?: true;
+  /** A reload does not take over a changed value, and names the key in the log. Not for keys in a list. */
+  readonly needsRestart?: true;
 }
 
 export const kindFacts = z.registry<KindFacts>();

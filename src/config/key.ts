@@ -18,7 +18,9 @@ import {
   kindFacts,
   noneTwice,
   type Rule,
+  valueAt,
 } from './declaration.ts';
+import { type Path, pathText } from './fault.ts';
 import { frozen, withoutUndefined } from './source-text.ts';
 
 /** A text read as a kind of value. */
@@ -105,7 +107,8 @@ function declared<Schema extends z.ZodType, const Option extends string>(
   schema: Schema,
   facts: KeyFacts & Destination<Option>,
 ): Schema & { readonly option: Option | undefined } {
-  keyFacts.add(schema, facts);
+  const doc = facts.needsRestart ? `${facts.doc}; a change needs a restart` : facts.doc;
+  keyFacts.add(schema, { ...facts, doc });
   return Object.assign(schema, { option: facts.option });
 }
 
@@ -129,9 +132,9 @@ export function defaulted<Kind extends z.ZodType, const Option extends string = 
   kind: Kind,
   value: z.input<Kind>,
   doc: string,
-  destination?: Destination<Option>,
+  more?: Destination<Option> & Pick<KeyFacts, 'needsRestart'>,
 ) {
-  return declared<z.ZodPrefault<Kind>, Option>(z.prefault(kind, value), { doc, ...destination });
+  return declared<z.ZodPrefault<Kind>, Option>(z.prefault(kind, value), { doc, ...more });
 }
 
 /** Keys under one name, with the room that uses them. The section may be left out, because each key may. */
@@ -250,6 +253,21 @@ function converted(schema: AnySchema, value: unknown): unknown {
     if (option !== undefined) put(options, optionName(key, below).split('.'), option);
   }
   return options;
+}
+
+/** The values of the keys that a reload does not take over, as JSON, by the path of the key. */
+export function restartValues(
+  schema: AnySchema,
+  settings: unknown,
+  path: Path = [],
+): Readonly<Record<string, string>> {
+  if (factsOf(schema).needsRestart) return { [pathText(path)]: JSON.stringify(settings) };
+  const inner = inside(schema);
+  if (!(inner instanceof z.ZodObject)) return {};
+  const below = Object.entries<AnySchema>(inner.shape).map(([key, one]) =>
+    restartValues(one, valueAt(settings, [key]), [...path, key]),
+  );
+  return Object.assign({}, ...below);
 }
 
 /** The name under which the rooms find the value of a key. */

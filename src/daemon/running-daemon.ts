@@ -181,14 +181,9 @@ export class Daemon {
 
   /** Keys that a reload cannot change: said, not ignored. */
   #warnOfRestartKeys(next: Config): void {
-    const before = this.#parts.config; // as it was at the start: a second reload must not forget
-    const changed = [
-      ['state.directory', before.state.directory, next.state.directory],
-      ['admin.listen', JSON.stringify(before.admin.listen), JSON.stringify(next.admin.listen)],
-      ['log.format', before.log.format, next.log.format],
-      ['listen.udp', before.listen.udp, next.listen.udp],
-    ].flatMap(([key, was, is]) => (was === is ? [] : [key]));
-    if (changed.length > 0) DAEMON_MESSAGES.needsRestart(this.#parts.log, { keys: changed });
+    const { untilRestart } = this.#parts.config; // as it was at the start: a second reload must not forget
+    const keys = Object.keys(untilRestart).filter((key) => untilRestart[key] !== next.untilRestart[key]);
+    if (keys.length > 0) DAEMON_MESSAGES.needsRestart(this.#parts.log, { keys });
   }
 
   /**

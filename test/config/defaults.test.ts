@@ -82,6 +82,12 @@ const DEFAULTS = {
   state: { directory: '/var/lib/outpost-dns' },
   outbound: { noProxy: [] },
   log: { level: 'info', format: 'auto' },
+  untilRestart: {
+    'listen.udp': '"auto"',
+    'admin.listen': '{"address":"127.0.0.1","port":9153}',
+    'state.directory': '"/var/lib/outpost-dns"',
+    'log.format': '"auto"',
+  },
 };
 
 t.test('the smallest file gets every default', async (t) => {

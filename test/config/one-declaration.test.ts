@@ -39,6 +39,13 @@ t.test('each key names a room that uses its value under the option that it names
   }
 });
 
+t.test('no key of a list needs a restart: its values are not compared', async (t) => {
+  const inLists = declaredKeys.filter(({ isListOfMaps }) => isListOfMaps);
+  t.ok(inLists.length > 1);
+  for (const { path, key } of leaves(inLists)) t.notOk(key.facts.needsRestart, path);
+  t.ok(leaves(declaredKeys).some(({ key }) => key.facts.needsRestart));
+});
+
 /** Files of this room that name a key besides the file of its section, each with the reason. */
 const ALSO_IN: Readonly<Record<string, readonly string[]>> = {
   'clusters.vpcId': ['config/kinds/text.ts'], // the kind of its value has the same name

@@ -420,6 +420,30 @@ t.test('with nothing to serve it polls at once', async (t) => {
   t.equal(sandbox.dns.countOf(ENDPOINT), 1);
 });
 
+t.test(
+  'reload: every key that is declared so is named, until its value is that of the start again',
+  async (t) => {
+    const one = await bench(t);
+    const daemon = await startDaemon(await one.parts());
+    t.teardown(() => daemon.stop('test'));
+    const good = one.text;
+    one.text = `${good
+      .replace(/listen: \{ dns/, 'listen: { udp: plain, dns')
+      .replace(/(admin: .*:)\d+/, '$19')
+      .replace(/directory: (.*) \}/, 'directory: $1/elsewhere }')}log: { format: json }\n`;
+    const named = () => one.log.lines.filter(({ text }) => text === 'changed keys need a restart');
+    await daemon.reload();
+    const declared = Object.keys((await load(good)).untilRestart);
+    t.match(declared, ['listen.udp', 'admin.listen', 'state.directory', 'log.format']);
+    t.match(named(), [{ level: 'warn', fields: { keys: declared } }]);
+    await daemon.reload();
+    t.equal(named().length, 2, 'a second reload does not forget');
+    one.text = good;
+    await daemon.reload();
+    t.equal(named().length, 2);
+  },
+);
+
 t.test('reload: what cannot be read or bound changes nothing; several in a row become one', async (t) => {
   const one = await bench(t);
   const daemon = await startDaemon(await one.parts());

@@ -24,6 +24,7 @@ export const listen = section(
       choice('auto', 'batched', 'plain'),
       'auto',
       'how datagrams are received; batched takes up to 64 in one call, where the runtime can (Linux, Node 26)',
+      { needsRestart: true },
     ),
   },
   listenersApart,
@@ -118,6 +119,7 @@ export const admin = section('daemon', 'status pages, health and metrics', {
     listenAddress(9153),
     '127.0.0.1:9153',
     'address for metrics, health and status over HTTP, read-only',
+    { needsRestart: true },
   ),
   allow: defaulted(
     list(network(), 1, 1000),
@@ -144,6 +146,7 @@ export const state = section('daemon', 'where the state is kept', {
     absolutePath(DEFAULT_STATE_DIRECTORY),
     DEFAULT_STATE_DIRECTORY,
     'directory of the state that survives a restart',
+    { needsRestart: true },
   ),
 });
 
@@ -153,6 +156,7 @@ export const log = section('log', 'the log', {
     choice('auto', 'json', 'pretty'),
     'auto',
     'auto is pretty on a terminal and json elsewhere',
+    { needsRestart: true },
   ),
 });
 
