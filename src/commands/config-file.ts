@@ -112,7 +112,7 @@ export class ConfigReader implements Disposable {
   readonly #pause: Pause;
   readonly #options: ReaderOptions;
   /** The thread that has not got the text of the file yet. A dead disk (NFS) holds it in the kernel, where nothing ends it. */
-  #reading: Worker | undefined;
+  #reading: Worker | 'starts' | undefined;
 
   constructor(request: () => ReadRequest, pause: Pause, options: ReaderOptions = {}) {
     this.#request = request;
@@ -127,9 +127,17 @@ export class ConfigReader implements Disposable {
   /** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
   async read(): Promise<Config> {
     if (this.isReading) throw this.#unreadable('the reload before is still waiting for the file');
+    // a turn for each: code that has not run for hours is compiled anew
+    const workerData = this.#request();
+    this.#reading = 'starts';
+    await this.#pause();
+    this.#reading = undefined; // where the system gives no thread, the next reload asks again
     const worker = new Worker(this.#options.program ?? PROGRAM, {
       name: 'config',
-      workerData: this.#request(),
+      workerData,
+      // it prints nothing, and pipes to the output of this process take time
+      stdout: true,
+      stderr: true,
     });
     const outcome = await this.#outcomeOf(worker);
     if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults);
@@ -139,7 +147,7 @@ export class ConfigReader implements Disposable {
 
   /** Gives up the read that waits for its file. */
   [Symbol.dispose](): void {
-    if (this.#reading !== undefined) endThread(this.#reading);
+    if (this.#reading instanceof Worker) endThread(this.#reading);
   }
 
   #outcomeOf(worker: Worker): Promise<ReadOutcome> {

@@ -83,6 +83,28 @@ t.test('a thread that fails, or ends without an outcome, is an error and no conf
   }
 });
 
+t.test('a thread that cannot be started holds no later read', async (t) => {
+  const request = requestFor(fileWith(t, HEAD));
+  const reader = new ConfigReader(() => request, noPause, { program: new URL('http://127.0.0.1/') });
+  await t.rejects(reader.read(), { code: 'ERR_INVALID_URL_SCHEME' });
+  t.equal(reader.isReading, false);
+});
+
+t.test('what a read prepares and its thread have turns of their own', async (t) => {
+  const request = requestFor(fileWith(t, HEAD));
+  const seen: string[] = [];
+  const reader = new ConfigReader(
+    () => {
+      seen.push('request');
+      return request;
+    },
+    async () => void seen.push('pause'),
+    { program: new URL('http://127.0.0.1/') },
+  );
+  await t.rejects(reader.read());
+  t.strictSame(seen, ['request', 'pause']);
+});
+
 t.test('a file that cannot be read within the time is given up, and named', async (t) => {
   const file = fileWith(t, HEAD);
   const program = join(fileWith(t, ''), '..', 'program.mjs');
