@@ -77,6 +77,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         mismatched: 4,
         isLooping: false,
         isLate: false,
+        dropsEdns: false,
         cutNames: 0,
         cutFailures: [],
         cutExamples: [],
@@ -91,6 +92,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         mismatched: 0,
         isLooping: true,
         isLate: false,
+        dropsEdns: false,
         cutNames: 4,
         cutExamples: ['example.com', 'a.example.net', 'b.example.net'],
         cutFailures: [

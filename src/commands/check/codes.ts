@@ -221,6 +221,10 @@ const upstreams = {
     'An upstream answers over UDP alone, or over TCP alone.',
     'Without TCP, large answers fail. Without UDP, each query waits longer.',
   ),
+  'upstream-drops-edns': warning(
+    'An upstream answers over UDP, but drops questions with EDNS, as some firewalls do.',
+    'Where it drops them over TCP too, the server asks without EDNS: without DNSSEC, and over TCP for answers of more than 512 octets. It takes some seconds to find out.',
+  ),
   'upstream-slow': warning(
     'An upstream takes more than 500 ms to answer.',
     'Each new name waits as long. Clients may give up, and ask again.',

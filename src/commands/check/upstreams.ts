@@ -31,6 +31,8 @@ export interface UpstreamAnswer {
   readonly addresses?: readonly string[];
   /** The transport that gives no answer, where the other one does. */
   readonly without?: 'UDP' | 'TCP' | undefined;
+  /** It answers over UDP, and questions with EDNS not. */
+  readonly dropsEdns?: boolean;
   /** It answers a name that only an outpost-dns answers. */
   readonly isOurs?: boolean;
 }
@@ -67,6 +69,8 @@ async function askOne(
   const reply = readReply(main.octets);
   if ('fault' in reply)
     return { upstream, isDefault, failure: `a reply that cannot be read: ${reply.fault}` };
+  const isUdp = first.kind === 'reply' && upstream.transport === undefined;
+  const withEdns = isUdp ? await ask(upstream, name, qtype, false, true) : undefined;
   const texts = status?.kind === 'reply' ? readReply(status.octets) : undefined;
   return {
     upstream,
@@ -74,6 +78,7 @@ async function askOne(
     elapsedMs: main.elapsedMs,
     rcode: reply.rcode,
     without: isOnlyTcp ? 'UDP' : other?.kind === 'failed' ? 'TCP' : undefined,
+    dropsEdns: withEdns?.kind === 'failed',
     ...(isForEndpoint ? { addresses: dataOf(reply, 'A') } : {}),
     isOurs: texts !== undefined && !('fault' in texts) && dataOf(texts, 'TXT').length > 0,
   };
@@ -83,9 +88,9 @@ function dataOf({ records }: LookupReply, type: string): readonly string[] {
   return records.filter((one) => one.section === 'answer' && one.type === type).map(({ data }) => data);
 }
 
-function ask(upstream: Upstream, name: string, qtype: number, overTcp = false) {
+function ask(upstream: Upstream, name: string, qtype: number, overTcp = false, withEdns = false) {
   const { address, port, transport, serverName } = upstream;
-  const query = composeOwnQuery(nameToWire(name), qtype);
+  const query = composeOwnQuery(nameToWire(name), qtype, withEdns ? { dnssecOk: false } : undefined);
   const common = { server: { address, port }, query };
   // one connection has as long as all datagrams together: an upstream may have to find out first
   const wholeTime = { ...common, overTcp: true, timeoutMs: ATTEMPT_MS * ATTEMPTS };
@@ -104,7 +109,7 @@ export function upstreamFindings(
   const isAnyUp = answers.some(({ isDefault, failure }) => isDefault && failure === undefined);
   const known = endpoints.find(({ name }) => name !== undefined);
   return answers.flatMap((answer) => {
-    const { upstream, failure, elapsedMs = 0, isOurs, without } = answer;
+    const { upstream, failure, elapsedMs = 0, isOurs, without, dropsEdns } = answer;
     const text = `upstream "${upstream.text}"`;
     if (failure !== undefined) {
       const of = isAnyUp || isCut ? warning : problem;
@@ -127,6 +132,10 @@ export function upstreamFindings(
           `${text} does not answer over ${without}`,
           ONE_TRANSPORT[without],
         ),
+      );
+    if (dropsEdns)
+      found.push(
+        ...warning('upstream-drops-edns', `${text} does not answer questions with EDNS over UDP`, EDNS_FIX),
       );
     if (elapsedMs > SLOW_MS)
       found.push(...warning('upstream-slow', `${text} took ${Math.round(elapsedMs)} ms to answer`, SLOW_FIX));
@@ -153,6 +162,7 @@ const ONE_TRANSPORT = {
   UDP: 'let UDP port 53 pass in the firewalls on the way, both ways: over TCP alone each query waits longer',
   TCP: 'let TCP port 53 pass in the firewalls on the way: answers that are too large for UDP fail',
 };
+const EDNS_FIX = 'let DNS messages with an OPT record (RFC 6891) pass in the firewalls on the way, both ways';
 const LOOP =
   'list an upstream that resolves the endpoint itself, such as the resolver of the VPC, or end the rule there that forwards to this server';
 const SLOW_FIX = 'list an upstream that is nearer first; "outpost-dns status" shows the round trip of each';

@@ -69,6 +69,7 @@ export interface AttemptHost {
     transport: OpenTransport,
     index: ResponseIndex | undefined,
     roundTripMs: number | undefined,
+    probe: Probe | undefined,
   ): void;
   noteFailure(
     transport: OpenTransport,
@@ -191,7 +192,7 @@ export class Attempt implements Deadline, ExchangeOwner {
         this.#onReply(end, exchange);
         return;
       case 'edns-refused':
-        this.#host.noteReply(this.#transport, undefined, end.elapsedMs);
+        this.#host.noteReply(this.#transport, undefined, end.elapsedMs, this.#question.probes);
         this.#sendWithoutEdns();
         return;
       case 'case-lost':
@@ -220,7 +221,8 @@ export class Attempt implements Deadline, ExchangeOwner {
     if (exactCase && !isDoubtful && !needsOwnPort) this.#host.noteCase(true);
     else if (!exactCase && this.#doublings > 0 && this.#transport.kind.isDatagram)
       this.#host.noteOwnCase(this.#question);
-    this.#host.noteReply(this.#transport, index, reply.isRoundTrip ? elapsedMs : undefined);
+    const roundTripMs = reply.isRoundTrip ? elapsedMs : undefined;
+    this.#host.noteReply(this.#transport, index, roundTripMs, this.#question.probes);
     const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;
     if (saysNoEdns && this.#withEdns) {
       this.#sendWithoutEdns();

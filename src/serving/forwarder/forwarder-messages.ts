@@ -27,6 +27,12 @@ export const FORWARDER_MESSAGES = messages({
     text: 'upstream refuses EDNS: asking without it for a while',
     fields: UPSTREAM,
   },
+  ednsDropped: {
+    level: 'warn',
+    text: 'upstream answers without EDNS, and drops questions with EDNS: asking without it for a while',
+    fields: UPSTREAM,
+    fix: 'let DNS messages with an OPT record pass in the firewalls on the way to it: without EDNS there is no DNSSEC, and answers of more than 512 octets need TCP',
+  },
   differ: {
     level: 'warn',
     text: 'upstreams differ about an endpoint',

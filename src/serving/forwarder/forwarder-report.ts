@@ -52,6 +52,8 @@ export interface UpstreamSnapshot {
   readonly unhelpful: Readonly<Record<UnhelpfulReply, number>>;
   readonly truncated: number;
   readonly usesEdns: boolean;
+  /** Questions with EDNS get no answer, and the same questions without EDNS do. */
+  readonly dropsEdns: boolean;
   /** Names and suffixes for which the upstream fails while it answers for other names. */
   readonly cut: readonly CutName[];
 }
@@ -61,7 +63,14 @@ export interface ForwarderStatus {
   readonly forwarding: Omit<ForwarderSnapshot, 'upstreams'>;
 }
 
-type ReportedAsItIs = 'upstream' | 'inFlight' | 'exchanges' | 'mismatched' | 'isLooping' | 'isLate';
+type ReportedAsItIs =
+  | 'upstream'
+  | 'inFlight'
+  | 'exchanges'
+  | 'mismatched'
+  | 'isLooping'
+  | 'isLate'
+  | 'dropsEdns';
 
 interface UpstreamStatus extends Pick<UpstreamSnapshot, ReportedAsItIs> {
   readonly isHealthy: boolean;
@@ -96,7 +105,8 @@ export function* forwarderStatus(snapshot: ForwarderSnapshot): Steps<ForwarderSt
 const CUT_EXAMPLES = 3;
 
 function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
-  const { upstream, inFlight, exchanges, failures, unhelpful, mismatched, isLooping, isLate } = one;
+  const { upstream, inFlight, exchanges, failures, unhelpful, mismatched, isLooping, isLate, dropsEdns } =
+    one;
   const cutFailures = one.cut.slice(-CUT_EXAMPLES);
   return {
     upstream,
@@ -110,6 +120,7 @@ function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
     mismatched,
     isLooping,
     isLate,
+    dropsEdns,
     cutNames: one.cut.length,
     cutFailures,
     cutExamples: cutFailures.map(({ name }) => name),
@@ -242,10 +253,12 @@ function mostUrgent(upstreams: readonly UpstreamStatus[]): readonly UpstreamStat
 }
 
 function stateOf(one: UpstreamStatus): Cell {
-  const { isHealthy, downBecause, isLooping, isLate, cutNames, cutFailures } = one;
+  const { isHealthy, downBecause, isLooping, isLate, dropsEdns, cutNames, cutFailures } = one;
   if (isLooping) return toned('bad', 'loops back to this server');
   if (!isHealthy) return toned('bad', downBecause === undefined ? 'down' : `down: ${downBecause}`);
   if (isLate) return toned('doubtful', 'up, but its answers come late: any other is asked first');
+  if (cutNames === 0 && dropsEdns)
+    return toned('doubtful', 'up, but drops questions with EDNS: asked without');
   if (cutNames === 0) return toned('good', 'up');
   const more = cutNames > cutFailures.length ? ` and ${cutNames - cutFailures.length} more` : '';
   const shown = cutFailures.map(({ name, failure }) => `${name} (${failure})`);

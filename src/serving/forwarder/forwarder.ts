@@ -372,6 +372,7 @@ export class Forwarder {
         onUpstreamUp?.(client.upstream);
       },
       onCaseLost: ({ upstream: { text } }) => FORWARDER_MESSAGES.caseLost(log, { upstream: text }),
+      onEdnsDropped: ({ upstream: { text } }) => FORWARDER_MESSAGES.ednsDropped(log, { upstream: text }),
       onWithoutEdns: ({ upstream: { text } }) => FORWARDER_MESSAGES.withoutEdns(log, { upstream: text }),
     };
   }

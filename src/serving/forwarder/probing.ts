@@ -3,7 +3,8 @@
  *
  *     what is asked   first the question that answered the last probe, `. NS` before any did: one question is enough for an
  *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before (name-health.ts):
- *                     filters drop `. NS`, and with the link an upstream may lose all names except those of its own site
+ *                     filters drop `. NS`, and with the link an upstream may lose all names except those of its own site. The
+ *                     first question goes without EDNS, too: where only this one is answered, a firewall drops EDNS
  *     when            after a first failure, then repeatedly until the upstream is up and has answered often enough, with
  *                     growing pauses while it is down. Clients may ask other upstreams meanwhile, or nothing
  *
@@ -17,6 +18,8 @@ import type { EvidenceWanted, UpstreamClient } from './upstream-client.ts';
 const DOUBT_MS = 1_000; // as for an AWS Region in doubt; evidence is taken once a second at most
 const LOST_MS = 2_000; // after some lost probes: as often as an upstream that is down
 const DEAF_MS = 10_000; // where the upstream has never answered a probe: some upstreams answer all other questions
+const PLAIN_ROUNDS = 3; // an upstream that loses every second question does not look like one that drops EDNS
+const PLAIN_EVERY = 8; // rounds: in a long outage most of them are spared the question without EDNS
 const JITTER = 0.4; // upwards: many servers that lost an upstream together must not ask in step
 
 interface Doubt {
@@ -26,6 +29,8 @@ interface Doubt {
   lost: number;
   /** The question that answered the last probe. Some upstreams never answer a probe: a lost one proves nothing. */
   answered: Question | undefined;
+  /** Rounds in a row in which only a question without EDNS was answered. */
+  plainRounds: number;
 }
 
 export class Probing {
@@ -80,7 +85,7 @@ export class Probing {
   #doubt(client: UpstreamClient): Doubt {
     let doubt = this.#doubts.get(client);
     if (doubt === undefined) {
-      doubt = { isAsking: false, waiting: undefined, lost: 0, answered: undefined };
+      doubt = { isAsking: false, waiting: undefined, lost: 0, answered: undefined, plainRounds: 0 };
       this.#doubts.set(client, doubt);
     }
     return doubt;
@@ -105,7 +110,7 @@ export class Probing {
     const others = [PROBE_QUESTION, ...client.names.known.questions].filter(
       (one) => !isSameQuestion(one, first),
     );
-    const round: Round = { asked: 1, isAnswered: false, others };
+    const round: Round = { asked: 1, isAnswered: false, first, others, plain: 'no' };
     doubt.isAsking = true;
     this.#ask(client, doubt, round, { ...first, probes: counts ? 'reach' : 'trial' });
     if (doubt.lost > 0 || !client.isUp) this.#askOthers(client, doubt, round);
@@ -114,7 +119,21 @@ export class Probing {
   #askOthers(client: UpstreamClient, doubt: Doubt, round: Round): void {
     const others = round.others.splice(0);
     round.asked += others.length;
+    const isTime = doubt.lost % PLAIN_EVERY < PLAIN_ROUNDS;
+    if (round.plain === 'no' && isTime && client.mayDropEdns) this.#askPlain(client, round);
     for (const question of others) this.#ask(client, doubt, round, { ...question, probes: 'trial' });
+  }
+
+  /** RFC 6891 section 6.2.2: silence may be the fate of EDNS alone. */
+  #askPlain(client: UpstreamClient, round: Round): void {
+    round.plain = 'asked';
+    client.ask({ ...round.first, probes: 'plain' }, 0, {
+      onAnswer: (_reply, isLate) => {
+        if (!isLate) round.plain = 'answered';
+      },
+      onFailure: () => undefined,
+      onOverdue: () => undefined,
+    });
   }
 
   /** `UpstreamClient` notes the reply for the upstream's health. */
@@ -128,7 +147,13 @@ export class Probing {
       this.#askOthers(client, doubt, round);
       if (round.asked > 0) return;
       doubt.lost++;
-      over();
+      doubt.plainRounds = round.plain === 'answered' ? doubt.plainRounds + 1 : 0;
+      if (doubt.plainRounds < PLAIN_ROUNDS) over();
+      else {
+        doubt.plainRounds = 0;
+        client.noteEdnsDropped();
+        this.#probe(client, doubt, false);
+      }
     };
     const over = (): void => {
       doubt.isAsking = false;
@@ -137,6 +162,7 @@ export class Probing {
     client.ask(question, 0, {
       onAnswer: () => {
         doubt.lost = 0;
+        doubt.plainRounds = 0;
         if (round.isAnswered) return;
         round.isAnswered = true;
         doubt.answered = question;
@@ -155,4 +181,7 @@ interface Round {
   isAnswered: boolean;
   /** Asked when the first is lost. */
   readonly others: Question[];
+  readonly first: Question;
+  /** Whether the first question was asked without EDNS, and answered in time. */
+  plain: 'no' | 'asked' | 'answered';
 }

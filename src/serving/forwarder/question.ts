@@ -25,9 +25,9 @@ export interface Question {
 
 /**
  * Why the server asks a question of its own. `reach`: can the upstream be reached? `trial`: does it answer, for the upstream or
- * for a suffix? `loop`: does the upstream send our queries back to us?
+ * for a suffix? `loop`: does the upstream send our queries back to us? `plain`: is it answered without EDNS?
  */
-export type Probe = 'reach' | 'trial' | 'loop';
+export type Probe = 'reach' | 'trial' | 'loop' | 'plain';
 
 /** Nearly every resolver has the answer at hand, so that silence is the resolver's fault and not the name's. */
 export const PROBE_QUESTION = ownQuestion(Uint8Array.of(0), TYPE.NS, 'reach');

@@ -8,7 +8,7 @@ import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { DeadlineSweep } from '../../runtime/timers.ts';
 import { Attempt, type AttemptHost, type AttemptListener, type OpenTransport } from './attempt.ts';
-import type { FailureReason, UpstreamFailure } from './exchange.ts';
+import type { FailureReason, UpstreamFailure, UpstreamReply } from './exchange.ts';
 import type { UpstreamSnapshot } from './forwarder-report.ts';
 import { NameHealth, type SuffixHealth } from './name-health.ts';
 import type { Probe, Question } from './question.ts';
@@ -46,6 +46,7 @@ export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly onDown: (client: UpstreamClient, failure: UpstreamFailure) => void;
   readonly onUp: (client: UpstreamClient) => void;
   readonly onWithoutEdns: (client: UpstreamClient) => void;
+  readonly onEdnsDropped: (client: UpstreamClient) => void;
   /** The upstream changes the case of names: for a while the case proves nothing. */
   readonly onCaseLost: (client: UpstreamClient) => void;
 }
@@ -90,6 +91,8 @@ export class UpstreamClient implements AttemptHost {
   #udpLosses = 0;
   #udpAgainAtMs = 0;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
+  /** Set while it drops questions with EDNS: when such a question is tried again. */
+  #ednsAgainAtMs: number | undefined;
   #hasEdns = false;
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
   /** Pieces of evidence still wanted after a failure that was reported. */
@@ -118,6 +121,15 @@ export class UpstreamClient implements AttemptHost {
     return this.health.isUp;
   }
 
+  /** Whether silence may mean that it drops EDNS. A stream leaves no message out. */
+  get mayDropEdns(): boolean {
+    return this.upstream.transport === undefined && this.#usesEdns(this.nowMs());
+  }
+
+  get dropsEdns(): boolean {
+    return this.#ednsAgainAtMs !== undefined;
+  }
+
   /** Whether the upstream has given too few answers since its last reported failure. */
   get isInDoubt(): boolean {
     return this.#answersWanted > 0;
@@ -137,11 +149,18 @@ export class UpstreamClient implements AttemptHost {
   ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
     if (this.#isClosed) return undefined;
     const nowMs = this.nowMs();
-    const transport = this.transport(this.upstream.transport ?? this.#udpOrTcp(nowMs));
-    const attempt = new Attempt(this, question, transport, this.#usesEdns(nowMs), doublings, listener);
-    this.#attempts.add(attempt);
-    attempt.send();
-    return attempt;
+    if (this.#ednsAgainAtMs !== undefined && nowMs >= this.#ednsAgainAtMs) this.#tryEdns(question, nowMs);
+    const isPlain = question.probes === 'plain';
+    const transport = this.transport(this.upstream.transport ?? (isPlain ? 'udp' : this.#udpOrTcp(nowMs)));
+    const withEdns = !isPlain && this.#usesEdns(nowMs);
+    return this.#start(new Attempt(this, question, transport, withEdns, doublings, listener));
+  }
+
+  /** It seems to drop questions with EDNS: it has answered time after time without EDNS what it did not answer with EDNS. */
+  noteEdnsDropped(): void {
+    this.#ednsAgainAtMs = this.nowMs() + WITHOUT_EDNS_MS;
+    this.#udpLosses = 0;
+    this.#context.onEdnsDropped(this);
   }
 
   /** It answered a question, in time or later. */
@@ -178,6 +197,7 @@ export class UpstreamClient implements AttemptHost {
       unhelpful: { ...this.#unhelpful },
       truncated: this.#truncated,
       usesEdns: this.#usesEdns(nowMs),
+      dropsEdns: this.dropsEdns,
       cut: this.suffixes.cut(nowMs),
     };
   }
@@ -259,7 +279,10 @@ export class UpstreamClient implements AttemptHost {
     { kind }: OpenTransport,
     index: ResponseIndex | undefined,
     roundTripMs: number | undefined,
+    probe: Probe | undefined,
   ): void {
+    // that no client's question is answered in the same way says more
+    if (probe === 'plain') return;
     if (kind.isDatagram) this.#udpLosses = 0;
     if (index?.hasEdns) this.#hasEdns = true;
     const unhelpful = index && unhelpfulReply(index);
@@ -279,7 +302,7 @@ export class UpstreamClient implements AttemptHost {
     probe: Probe | undefined,
   ): void {
     // no resolver has the name of a loop's probe at hand: how long it takes says nothing about the upstream
-    if (probe === 'loop' || probe === 'trial') return;
+    if (probe === 'loop' || probe === 'trial' || probe === 'plain') return;
     const isProbe = probe === 'reach';
     const { reason } = failure;
     this.#failures[reason]++;
@@ -317,6 +340,23 @@ export class UpstreamClient implements AttemptHost {
     if (this.isRetired && this.#attempts.size === 0) this.#closeTransports();
   }
 
+  #start(attempt: Attempt): Attempt {
+    this.#attempts.add(attempt);
+    attempt.send();
+    return attempt;
+  }
+
+  /** Asks with EDNS beside a client's question, so that no client waits for it. */
+  #tryEdns(question: Question, nowMs: number): void {
+    this.#ednsAgainAtMs = nowMs + WITHOUT_EDNS_MS;
+    const onAnswer = ({ index }: UpstreamReply): void => {
+      if (index.hasEdns) this.#ednsAgainAtMs = undefined;
+    };
+    const listener = { onAnswer, onFailure: () => undefined, onOverdue: () => undefined };
+    const trial: Question = { ...question, probes: 'trial' };
+    this.#start(new Attempt(this, trial, this.transport('udp'), true, 0, listener));
+  }
+
   #closeTransports(): void {
     this.names.close();
     for (const { transport } of this.#open.values()) transport.close();
@@ -324,7 +364,7 @@ export class UpstreamClient implements AttemptHost {
   }
 
   #usesEdns(nowMs: number): boolean {
-    return nowMs >= this.#withoutEdnsUntilMs;
+    return nowMs >= this.#withoutEdnsUntilMs && this.#ednsAgainAtMs === undefined;
   }
 
   #udpOrTcp(nowMs: number): 'udp' | 'tcp' {

@@ -263,6 +263,14 @@ t.test('upstreams: silent, slow, refusing, filtering, forwarding back, public', 
     );
   }
 
+  const withoutEdns = await fakeServer(t, (query, transport) =>
+    transport === 'udp' && query[11] === 1 ? [] : [repliedTo(query, answerTo(query))],
+  );
+  const firewalled = await site(t, { upstreams: withoutEdns });
+  t.match(upstreamFindings(firewalled, await askUpstreams(firewalled), false), [
+    { code: 'upstream-drops-edns', severity: 'warning', text: /does not answer questions with EDNS/ },
+  ]);
+
   const times = { udp: 0, tcp: 0 };
   const late = await fakeServer(t, async (query, transport) => {
     times[transport]++;
@@ -273,7 +281,7 @@ t.test('upstreams: silent, slow, refusing, filtering, forwarding back, public', 
   const findingOut = await site(t, { upstreams: late });
   const lateFound = upstreamFindings(findingOut, await askUpstreams(findingOut), false);
   t.notOk(codes(lateFound).includes('upstream-one-transport'), 'TCP has as long as UDP');
-  t.strictSame(times, { udp: 4, tcp: 1 });
+  t.strictSame(times, { udp: 5, tcp: 1 });
 
   const ours = await fakeServer(t, (query) => {
     const asks = query.subarray(12, 20).includes('_status') ? 16 : 1;

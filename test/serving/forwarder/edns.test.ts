@@ -1,10 +1,11 @@
 /** What a refusal of EDNS leads to: for one question, and for all that follow. */
 import t from 'tap';
 import { clientQuery } from './hand-made-upstream.ts';
-import { ask, type Doing, group, shown, VirtualUpstreams } from './virtual-upstreams.ts';
+import { ask, type Doing, group, type Seen, shown, VirtualUpstreams } from './virtual-upstreams.ts';
 
 const answers: Doing = { afterMs: 20, says: 'answer' };
 const formErr: Doing = { afterMs: 20, says: 1 };
+let lost = 0;
 const usesEdns = (world: VirtualUpstreams) => world.forwarder.snapshot().upstreams[0]?.usesEdns;
 
 t.test('an upstream that refuses EDNS for the root too is asked without it for 15 minutes', async (t) => {
@@ -71,3 +72,55 @@ t.test(
     }
   },
 );
+
+t.test(
+  'an upstream that begins to drop EDNS is asked without it, and EDNS is tried beside a question',
+  async (t) => {
+    let drops = false;
+    const world = new VirtualUpstreams([group('default', 'a')], ({ hasEdns }) =>
+      drops && hasEdns ? 'silence' : { ...answers, withEdns: hasEdns },
+    );
+    await ask(world);
+    drops = true;
+    const startedAtMs = world.time.monotonicMs();
+    for (let at = 0; at < 100 && usesEdns(world); at++) {
+      await ask(world, `n${at}.example`);
+      await world.time.advance(100);
+    }
+    t.ok(world.time.monotonicMs() - startedAtMs < 8_000, 'found within 8 s');
+    await world.time.advance(500);
+    t.equal(shown(await ask(world, 'b.example')), 'a rcode 0 after 20');
+    t.match(world.forwarder.snapshot().upstreams[0], { isUp: true, dropsEdns: true });
+    t.equal(world.log.lines.filter(({ text }) => text.includes('drops questions with EDNS')).length, 1);
+    await world.time.advance(15 * 60_000);
+    t.equal(shown(await ask(world, 'c.example')), 'a rcode 0 after 20', 'no client waits for the try');
+    await world.time.advance(10_000);
+    t.equal(usesEdns(world), false);
+    t.match(world.forwarder.snapshot().upstreams[0], { isUp: true });
+    drops = false;
+    await world.time.advance(15 * 60_000);
+    await ask(world, 'd.example');
+    await world.time.advance(100);
+    t.equal(usesEdns(world), true);
+  },
+);
+
+t.test('an upstream that was silent for any other reason keeps EDNS', async (t) => {
+  for (const [what, behave] of [
+    ['all is lost', () => 'silence'],
+    ['comes and goes', ({ atMs }) => (atMs % 3_000 < 1_500 ? 'silence' : answers)],
+    ['every second is lost', () => (lost++ % 2 === 0 ? 'silence' : answers)],
+    ['the root alone is dropped', ({ isProbe }) => (isProbe ? 'silence' : answers)],
+    [
+      'EDNS is dropped over UDP alone',
+      ({ hasEdns, transport }) => (hasEdns && transport === 'udp' ? 'silence' : answers),
+    ],
+  ] as const satisfies readonly (readonly [string, (seen: Seen) => Doing])[]) {
+    const world = new VirtualUpstreams([group('default', 'a')], behave);
+    for (let at = 0; at < 60; at++) {
+      await ask(world, `n${at}.example`);
+      await world.time.advance(500);
+    }
+    t.equal(usesEdns(world), true, what);
+  }
+});

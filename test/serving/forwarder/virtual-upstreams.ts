@@ -96,8 +96,11 @@ export class VirtualUpstreams {
       .map(({ upstream, transport, atMs }) => `${upstream} ${transport} ${atMs}`);
   }
 
+  /** With EDNS. */
   get probed(): string[] {
-    return this.seen.filter(({ isProbe }) => isProbe).map(({ upstream, atMs }) => `${upstream} ${atMs}`);
+    return this.seen
+      .filter(({ isProbe, hasEdns }) => isProbe && hasEdns)
+      .map(({ upstream, atMs }) => `${upstream} ${atMs}`);
   }
 
   /** Probes for loops, as the queries that they are where they come back. */
