@@ -10,7 +10,7 @@ import { rcodeName, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { isAtOrUnder, normalizeName } from '../protocol/words/name.ts';
 import type { Pin } from '../records/endpoint-record.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
-import { pinStatus } from '../refresh/endpoint-status.ts';
+import { pinStatus } from '../refresh/cluster-report.ts';
 import { type AddressExplanation, explainAddresses } from '../refresh/explain-addresses.ts';
 import { refusalsBy } from '../refresh/reconcile/guard.ts';
 import { CLUSTERS_PER_TURN } from '../refresh/refresh-plane.ts';

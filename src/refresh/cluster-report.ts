@@ -1,4 +1,7 @@
-/** Describes one cluster for a person, as plain data for the status: ages instead of times. Pure. */
+/**
+ * Describes one cluster as plain data with ages instead of times, and the same as the JSON of `/status`. A further fact of an
+ * endpoint stands here, and as a metric in endpoint-report.ts. Refuses to know how terminal, page and metrics show it. Pure.
+ */
 import {
   type EndpointRecord,
   lastConfirmedAtMs,
@@ -10,6 +13,8 @@ import {
 } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
 import { type SourceName, traitsOf } from '../records/sources.ts';
+import { optionalSeconds, seconds } from '../report/report.ts';
+import type { Steps } from '../runtime/slices.ts';
 import type { Comparison, Disagreement, LikelyCause } from './reconcile/compare.ts';
 import { type Refusal, refusalsBy } from './reconcile/guard.ts';
 import { ageMs } from './reconcile/timeline.ts';
@@ -242,4 +247,181 @@ function sourceSnapshot(poller: SourcePoller, record: EndpointRecord, nowMs: num
 
 export function ago(ms: number | undefined, nowMs: number): number | undefined {
   return ms === undefined ? undefined : ageMs(ms, nowMs);
+}
+
+// The status of the endpoints as JSON: what the snapshots say, with ages in seconds.
+
+export interface EndpointsStatus {
+  readonly endpoints: readonly EndpointStatus[];
+}
+
+type Age = number | undefined;
+
+/**
+ * The snapshot as JSON. Facts pass as they are; ages become seconds, and an absent age means never. A command may read the
+ * status of a later version, so words that may come there are texts.
+ */
+export interface EndpointStatus extends Omit<ClusterSnapshot, Converted> {
+  /** The cluster ID that EKS gives, if any: `aws eks get-token --cluster-id` needs this ID. */
+  readonly clusterId?: string;
+  readonly basis: string;
+  readonly addresses: readonly AddressStatus[];
+  readonly withheld: readonly AddressStatus[];
+  readonly changedAgeSeconds?: Age;
+  readonly confirmedAgeSeconds?: Age;
+  readonly sources: readonly SourceStatus[];
+  readonly held?: Pick<NonNullable<ClusterSnapshot['held']>, 'addresses' | 'reason'> & InSeconds;
+  readonly pin?: PinStatus;
+  readonly disagreement: boolean;
+  readonly likelyCause?: string;
+  readonly refusedAddresses: readonly string[];
+  readonly credentials?: Pick<NonNullable<ClusterSnapshot['credentials']>, 'condition' | 'detail'> &
+    InSeconds;
+  /** `leftSeconds` is negative after the end. */
+  readonly endings: readonly (Pick<Ending, 'what' | 'isRenewed'> & {
+    readonly endsAt: string;
+    readonly leftSeconds: number;
+  })[];
+  readonly silentSources: readonly { readonly source: SourceName; readonly silentSeconds: number }[];
+  /** The warnings of the snapshot, and those of other rooms about the names. */
+  readonly warnings: readonly string[];
+}
+
+type Converted =
+  | ('basis' | 'addresses' | 'withheld' | 'changedAgoMs' | 'confirmedAgoMs' | 'sources' | 'held' | 'pin')
+  | ('disagreement' | 'likelyCause' | 'refused' | 'credentials' | 'endings' | 'silent' | 'details')
+  | ('formerEndpoints' | 'warnings');
+
+interface InSeconds {
+  readonly ageSeconds: number;
+}
+
+export interface AddressStatus
+  extends Pick<AddressSnapshot, 'address' | 'isDead' | 'interfaceStatus' | 'isLeaving' | 'isLast'> {
+  readonly seenBy: readonly string[];
+  readonly lackedAgeSeconds?: Age;
+  readonly proof?: Pick<NonNullable<AddressSnapshot['proof']>, 'state' | 'reason'> &
+    InSeconds & { readonly provenAgeSeconds?: Age };
+}
+
+export interface PinStatus extends Pick<PinSnapshot, 'origin' | 'addresses' | 'why' | 'by'> {
+  readonly ageSeconds?: Age;
+  readonly endsInSeconds?: Age;
+  /** Absent for an overruled pin. */
+  readonly unpinned?: readonly string[];
+  readonly refused?: readonly string[];
+  readonly overruled?: PinStatus;
+}
+
+/** The counts of a poller pass as they are. */
+export interface SourceStatus
+  extends Omit<SourceStats, 'refreshes' | 'durationMsSum'>,
+    Pick<SourceSnapshot, 'latest' | 'addresses' | 'isDoubtful'> {
+  readonly source: string;
+  /** The time since the source last confirmed its listing; a confirmation before a restart counts too. */
+  readonly ageSeconds?: Age;
+  readonly lastFailure?: { readonly reason: string; readonly detail: string } & InSeconds;
+  readonly nextAttemptInSeconds?: Age;
+  /** By result. */
+  readonly refreshes: Readonly<Record<string, number>>;
+  readonly durationSecondsSum: number;
+}
+
+/** An endpoint a step. `warningsOf`: what other rooms know about a name, as sentences. */
+export function* endpointsStatus(
+  clusters: readonly ClusterSnapshot[],
+  warningsOf: (name: string) => readonly string[],
+): Steps<EndpointsStatus> {
+  const endpoints: EndpointStatus[] = [];
+  for (const cluster of clusters) {
+    endpoints.push(endpointStatus(cluster, warningsOf));
+    yield;
+  }
+  return { endpoints };
+}
+
+function endpointStatus(
+  snapshot: ClusterSnapshot,
+  warningsOf: (name: string) => readonly string[],
+): EndpointStatus {
+  const { addresses, withheld, changedAgoMs, confirmedAgoMs, sources, held, ...others } = snapshot;
+  const { details, formerEndpoints: _, refused, credentials, endings, silent, ...same } = others;
+  const names = [same.endpoint, same.describedEndpoint].flatMap((name) => name ?? []);
+  return {
+    ...same,
+    clusterId: details?.id,
+    addresses: addresses.map(addressStatus),
+    withheld: withheld.map(addressStatus),
+    changedAgeSeconds: optionalSeconds(changedAgoMs),
+    confirmedAgeSeconds: optionalSeconds(confirmedAgoMs),
+    sources: sources.map(sourceStatus),
+    held: held && { addresses: held.addresses, reason: held.reason, ageSeconds: seconds(held.heldForMs) },
+    pin: pinStatus(same.pin),
+    disagreement: same.disagreement !== undefined,
+    refusedAddresses: refused.map(({ address }) => address),
+    credentials: credentials && {
+      condition: credentials.condition,
+      detail: credentials.detail,
+      ageSeconds: seconds(credentials.sinceAgoMs),
+    },
+    endings: endings.map(({ what, endsAtMs, leftMs, isRenewed }) => ({
+      what,
+      endsAt: new Date(endsAtMs).toISOString(),
+      leftSeconds: Math.round(leftMs / 1000),
+      isRenewed,
+    })),
+    silentSources: silent.map(({ source, silentMs }) => ({
+      source,
+      silentSeconds: seconds(silentMs),
+    })),
+    warnings: [...same.warnings, ...names.flatMap(warningsOf)],
+  };
+}
+
+function addressStatus({ provenance, lackedAgoMs, proof, ...one }: AddressSnapshot): AddressStatus {
+  return {
+    ...one,
+    seenBy: Object.keys(provenance),
+    lackedAgeSeconds: optionalSeconds(lackedAgoMs),
+    proof: proof && {
+      state: proof.state,
+      reason: proof.reason,
+      ageSeconds: seconds(proof.sinceAgoMs),
+      provenAgeSeconds: optionalSeconds(proof.provenAgoMs),
+    },
+  };
+}
+
+type AnyPin = Partial<PinSnapshot> & Pick<PinSnapshot, 'origin' | 'addresses'>;
+
+export function pinStatus(pin: AnyPin): PinStatus;
+export function pinStatus(pin: AnyPin | undefined): PinStatus | undefined;
+export function pinStatus(pin: AnyPin | undefined): PinStatus | undefined {
+  if (pin === undefined) return undefined;
+  const { sinceAgoMs, endsInMs, overruled, ...same } = pin;
+  return {
+    ...same,
+    ageSeconds: optionalSeconds(sinceAgoMs),
+    endsInSeconds: optionalSeconds(endsInMs),
+    overruled: overruled && pinStatus(overruled),
+  };
+}
+
+function sourceStatus({ lastFailure, stats, ...source }: SourceSnapshot): SourceStatus {
+  const { durationMsSum, ...counts } = stats;
+  return {
+    source: source.source,
+    latest: source.latest,
+    ageSeconds: optionalSeconds(source.lastSuccessAgoMs),
+    lastFailure: lastFailure && {
+      reason: lastFailure.reason,
+      detail: lastFailure.detail,
+      ageSeconds: seconds(lastFailure.agoMs),
+    },
+    nextAttemptInSeconds: optionalSeconds(source.nextAttemptInMs),
+    addresses: source.addresses,
+    isDoubtful: source.isDoubtful,
+    ...counts,
+    durationSecondsSum: seconds(durationMsSum),
+  };
 }

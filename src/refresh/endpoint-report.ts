@@ -12,14 +12,14 @@ import {
   type Toned,
   toned,
 } from '../report/report.ts';
-import { proofText } from './cluster-warnings.ts';
 import type {
   AddressStatus,
   EndpointStatus,
   EndpointsStatus,
   PinStatus,
   SourceStatus,
-} from './endpoint-status.ts';
+} from './cluster-report.ts';
+import { proofText } from './cluster-warnings.ts';
 
 const { gauge, counter } = metricsOf<EndpointsStatus>();
 
