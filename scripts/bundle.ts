@@ -1,15 +1,17 @@
 /** The programs of a host, bundled into a folder: the command, the server, its thread for HTTPS, and its thread that reads a configuration. */
 import { glob, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const PROGRAMS: readonly {
   readonly from: string;
   readonly to: string;
+  /** Programs that this one loads. */
   readonly apart?: readonly string[];
 }[] = [
-  { from: 'main.ts', to: 'main', apart: ['./serve.ts', './commands/serve.ts'] },
-  { from: 'commands/serve.ts', to: 'serve' },
+  // named by its content, and by that of all it imports: it says by its name which program it is (checked-config.ts)
+  { from: 'commands/serve.ts', to: 'serve-[hash]' },
+  { from: 'main.ts', to: 'main', apart: ['commands/serve.ts'] },
   { from: 'far-side/far-side-thread.ts', to: 'far-side-thread' },
   { from: 'commands/config-thread.ts', to: 'config-thread' },
 ];
@@ -23,8 +25,9 @@ export async function bundleInto(outdir: string): Promise<Metafile> {
     const { metafile } = await build({
       ...OPTIONS,
       outdir,
-      entryPoints: [{ in: join(root, 'src', from), out: to }],
-      plugins: [lean, awsClients, leftApart(apart)],
+      entryPoints: [join(root, 'src', from)],
+      entryNames: to,
+      plugins: [lean, awsClients, leftApart(apart, all)],
       metafile: true,
     });
     Object.assign(all.inputs, metafile.inputs);
@@ -33,16 +36,18 @@ export async function bundleInto(outdir: string): Promise<Metafile> {
   return all;
 }
 
-/** A program that another program loads is a file beside it. */
-function leftApart(files: readonly string[]): Plugin {
+/** A program that another program loads is a file beside it, built before. */
+function leftApart(files: readonly string[], { outputs }: Metafile): Plugin {
   return {
     name: 'left-apart',
     setup({ onResolve }) {
-      onResolve({ filter: /\.ts$/ }, ({ path, kind }) =>
-        kind === 'dynamic-import' && files.includes(path)
-          ? { path: `./${basename(path, '.ts')}.js`, external: true }
-          : undefined,
-      );
+      onResolve({ filter: /\.ts$/ }, ({ path, kind, resolveDir }) => {
+        const file = relative(join(root, 'src'), join(resolveDir, path));
+        if (kind !== 'dynamic-import' || !files.includes(file)) return undefined;
+        const built = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === `src/${file}`);
+        if (built === undefined) throw new Error(`${file} is not built`);
+        return { path: `./${basename(built[0])}`, external: true };
+      });
     },
   };
 }
@@ -51,6 +56,14 @@ function leftApart(files: readonly string[]): Plugin {
 const lean: Plugin = {
   name: 'lean',
   setup({ onResolve, onLoad }) {
+    const packet = join(root, 'node_modules', 'dns2', 'packet.js');
+    // for the number of a message that has none, which no message here is without
+    onResolve({ filter: /^node:crypto$/ }, ({ importer }) =>
+      importer === packet ? { path: 'node:crypto', namespace: 'crypto-later' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'crypto-later' }, () => ({
+      contents: `export const randomInt = (...range) => process.getBuiltinModule('node:crypto').randomInt(...range);`,
+    }));
     // an `import` of these reads all exports, and so loads undici, Web Crypto and other modules that no code here uses
     onResolve(
       { filter: /^node:(?:http|crypto|util|zlib|worker_threads|v8|os|child_process|dgram)$/ },
@@ -61,7 +74,6 @@ const lean: Plugin = {
       contents: `module.exports = process.getBuiltinModule('${path}');`,
     }));
     // dns2 as a whole loads HTTP/2 and TLS; the server uses its messages alone
-    const packet = join(root, 'node_modules', 'dns2', 'packet.js');
     onResolve({ filter: /^dns2$/ }, ({ importer }) =>
       importer.includes('/sandbox/') ? undefined : { path: packet, namespace: 'dns2' },
     );

@@ -60,6 +60,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await parts.pause();
   const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();
+  process.getBuiltinModule('node:crypto'); // a turn of its own: the answers that were kept need it
+  await parts.pause();
   opened.use(loadAnswers(parts, rooms));
   const trend = opened.use(watchTrend(parts, rooms));
   inBackground('state', () => trend.start());

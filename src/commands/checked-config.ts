@@ -5,15 +5,15 @@
  *
  *     SHA-256 of the rest (32 octets), SHA-256 of all that the configuration follows from (32 octets), the configuration
  */
-import { createHash, hash } from 'node:crypto';
-import { constants, readFileSync, statSync } from 'node:fs';
+import { constants, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inPieces, jsonTexts } from '../admin/long-text.ts';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { frozen, probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
+import { Sha256 } from '../runtime/sha256.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { ReadRequest } from './config-thread.ts';
 
@@ -27,15 +27,15 @@ export interface ConfigOrigin {
 }
 
 /**
- * Names the program by its version, and by the time and digest of its file. The file names all others of the bundle by their
- * content. Packages of two builds can have the same version, sizes and times. Undefined for the source: it is many files, and
- * each of them can change what a configuration means. Undefined, too, where an upgrade is just replacing the file.
+ * Names the program by its version, and by the name and time of its file. The build names the file by its content and by that of all
+ * others of the bundle: packages of two builds can have the same version, sizes and times. Undefined for the source: it is many files,
+ * and each of them can change what a configuration means. Undefined, too, where an upgrade is just replacing the file.
  */
 export function programIdentity(url: string, version: string): string | undefined {
   if (!url.endsWith('.js')) return undefined;
   try {
     const file = fileURLToPath(url);
-    return `${version} ${statSync(file).mtimeMs} ${hash('sha256', readFileSync(file))}`;
+    return `${version} ${basename(file)} ${statSync(file).mtimeMs}`;
   } catch {
     return undefined;
   }
@@ -69,7 +69,7 @@ export async function encodeCheckedConfig(
 /** The configuration that these octets keep, frozen; `undefined` where they are not exactly of this origin. Never throws. */
 export function decodeCheckedConfig(origin: ConfigOrigin, octets: Uint8Array): Config | undefined {
   const rest = octets.subarray(DIGEST_OCTETS);
-  if (!isSame(octets.subarray(0, DIGEST_OCTETS), hash('sha256', rest, 'buffer'))) return undefined;
+  if (!isSame(octets.subarray(0, DIGEST_OCTETS), new Sha256().update(rest).digest())) return undefined;
   if (!isSame(rest.subarray(0, DIGEST_OCTETS), digestOf(origin))) return undefined;
   // from the environment alone, and a password may be in it: made each time, and kept nowhere
   const { outbound, faults } = readOutbound(origin.request.environment);
@@ -112,7 +112,7 @@ const WRITABLE_BY_OTHERS = 0o022;
 const INFINITY = '\0Infinity';
 
 function* digesting(pieces: readonly Uint8Array[]): Steps<Uint8Array> {
-  const hash = createHash('sha256');
+  const hash = new Sha256();
   for (const piece of pieces) {
     hash.update(piece);
     yield;
@@ -128,7 +128,7 @@ function digestOf({ request, octets, program }: ConfigOrigin): Uint8Array {
   const { file, explicit, environment, ownAddresses } = request;
   const variables = Object.entries(environment).filter(([name]) => name.startsWith(VARIABLE_PREFIX));
   const facts = [program, file, explicit, variables.sort(), [...ownAddresses].sort()];
-  return createHash('sha256').update(JSON.stringify(facts)).update('\n').update(octets).digest();
+  return new Sha256().update(JSON.stringify(facts)).update('\n').update(octets).digest();
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

@@ -2,7 +2,6 @@
  * A retained answer: a question that the operator wants answered under all conditions, with its last response. Any server may
  * have written that response: nothing here throws, and the size of the message bounds all work.
  */
-import { createHash } from 'node:crypto';
 import { uint16At, uint32At } from '../protocol/wire/header.ts';
 import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
@@ -30,7 +29,10 @@ export function contentOf(message: Uint8Array): string {
   const known = contents.get(message);
   if (known !== undefined) return known;
   const content = composeContent(message);
-  const text = content.length <= 256 ? content : createHash('sha256').update(content).digest('base64');
+  const text =
+    content.length <= 256
+      ? content
+      : process.getBuiltinModule('node:crypto').createHash('sha256').update(content).digest('base64');
   contents.set(message, text);
   return text;
 }

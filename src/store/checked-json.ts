@@ -13,10 +13,10 @@
  * So layout is free, and every member is covered: a version ignores members that it does not know, but its checksum does not.
  * A new member needs no new version; a new word in an enumeration, or another meaning of a member, does.
  */
-import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { normalizeName } from '../protocol/words/name.ts';
 import { canonicalJson, isDeeperThan } from '../records/endpoint-record.ts';
+import { Sha256 } from '../runtime/sha256.ts';
 import type { Steps } from '../runtime/slices.ts';
 
 const MAX_DEPTH = 32; // our files have 6; bounds the recursion over a file that another program wrote
@@ -238,7 +238,7 @@ function* checksumOf(
   key: string,
   items?: Iterable<string | Uint8Array | undefined>,
 ): Steps<string> {
-  const hash = createHash('sha256');
+  const hash = new Sha256();
   const others = Object.keys(members).filter((member) => member !== key);
   const names = items === undefined ? others : [...others, key];
   for (const [at, member] of names.sort().entries()) {
@@ -257,7 +257,7 @@ function* checksumOf(
     }
     hash.update(separator === '[' ? '[]' : ']');
   }
-  return `sha256:${hash.update('}').digest('hex')}`;
+  return `sha256:${hash.update('}').digest().toString('hex')}`;
 }
 
 type Opened = { readonly kind: 'ok'; readonly content: Readonly<Record<string, unknown>> } | DecodeFault;

@@ -13,7 +13,7 @@ const base = ['runtime', 'log', 'report'];
 const shared = ['serving/turn.ts', 'serving/counters.ts'];
 const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]> = [
   ['protocol/words', []],
-  ['protocol/wire', ['protocol/words']],
+  ['protocol/wire', ['protocol/words', 'runtime/random.ts']],
   ['records', ['protocol']],
   ['report', []],
   ['runtime', ['log']],

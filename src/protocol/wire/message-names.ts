@@ -3,7 +3,7 @@
  * names are equal, whether a name lies under another. Below: the hash of a name, and the map by which tables find the name of a
  * query, exactly or by its longest suffix, without a string. All work is bounded.
  */
-import { randomFillSync } from 'node:crypto';
+import { fillRandom } from '../../runtime/random.ts';
 import { lower, MAX_NAME_OCTETS, nameToWire } from '../words/name.ts';
 import { HEADER_OCTETS } from './header.ts';
 
@@ -195,7 +195,7 @@ const lowerTable = Uint8Array.from({ length: 256 }, (_, octet) => lower(octet));
  *
  * Against the habit of the house the key is no argument: a table that was filled before the key came would find nothing.
  */
-const hashKey = randomFillSync(new Int32Array(2));
+const hashKey = fillRandom(new Int32Array(2));
 const KEY_LOW = hashKey[0] ?? 0;
 const KEY_HIGH = hashKey[1] ?? 0;
 
