@@ -167,7 +167,8 @@ OUTPOST_DNS_UPSTREAMS=10.0.0.2,10.0.0.3
 \`\`\`
 
 When no file was named and there is none in the default place, variables alone will do. A variable with the prefix that names
-no key is a fault, except for those that Kubernetes sets for a service called \`outpost-dns\`.
+no key is a fault, except for those that Kubernetes sets for a service called \`outpost-dns\`. An empty variable sets no single
+value, and empties a list.
 `;
 
 export function configurationPage(): string {

@@ -11,7 +11,7 @@
 import { traitsOf } from '../records/sources.ts';
 import { isMap, valueAt } from './declaration.ts';
 import { applyOverrides, type Override, readVariables } from './environment.ts';
-import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';
+import { ConfigError, type Fault, type Finding, type Path, pathText, quoted, shortened } from './fault.ts';
 import { distinctList, into, map, type OptionsOf, optionsOf, required, restartValues } from './key.ts';
 import { clusters, refresh } from './keys/clusters.ts';
 import { retain, retainedElsewhere } from './keys/retain.ts';
@@ -189,8 +189,17 @@ function treeFault(file: string, { path, ...rest }: TreeFault): Fault {
 
 function located(finding: Finding, places: Places): Fault {
   const { path, message, fix } = finding;
-  const value = finding.isKey ? undefined : quoted(valueAt(places.data, path));
-  return { ...placeOf(path, places, finding.isKey), path: pathText(path), value, message, fix };
+  const found = finding.isKey ? undefined : valueAt(places.data, path);
+  const place = { ...placeOf(path, places, finding.isKey), path: pathText(path) };
+  const written =
+    typeof found === 'number' && place.variable === undefined ? places.tree?.writtenNumber(path) : undefined;
+  if (written === undefined) return { ...place, value: quoted(found), message, fix };
+  return {
+    ...place,
+    value: shortened(written),
+    message,
+    fix: fix.replace(`"${found}"`, JSON.stringify(shortened(written))),
+  };
 }
 
 /** Returns the variable that has set the value; otherwise the line of the key, or of the map that lacks the key. */

@@ -26,6 +26,7 @@ export function readVariables(schema: AnySchema, environment: Environment): Over
   for (const [variable, text] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (text === undefined || !variable.startsWith(VARIABLE_PREFIX) || isServiceLink(variable)) continue;
     const found = readVariable(schema, variable, text);
+    if (found === undefined) continue;
     if ('message' in found) {
       faults.push(found);
       continue;
@@ -52,7 +53,8 @@ function isServiceLink(variable: string): boolean {
   );
 }
 
-function readVariable(schema: AnySchema, variable: string, text: string): Override | Fault {
+/** `undefined`: an empty variable, as compose files and manifests write it, sets no single value. It empties a list. */
+function readVariable(schema: AnySchema, variable: string, text: string): Override | Fault | undefined {
   const path: (string | number)[] = [];
   let at: AnySchema = schema;
   for (const word of variable.slice(VARIABLE_PREFIX.length).split('__')) {
@@ -63,6 +65,7 @@ function readVariable(schema: AnySchema, variable: string, text: string): Overri
   }
   const kind = inside(at);
   const list = kind instanceof z.ZodArray ? inside(kind.element) : undefined;
+  if (text === '' && list === undefined) return undefined;
   if (kind instanceof z.ZodObject || list instanceof z.ZodObject) {
     const below = list === undefined ? '' : '__0';
     const one = `${variable}${below}__${variableName(keysIn(list ?? kind).slice(0, 1))}`;
@@ -87,13 +90,29 @@ function stepOf(at: AnySchema, word: string): { step: string | number; schema: A
 function unknownVariable(variable: string, path: Path, at: AnySchema, word: string): Fault {
   const keys = keysIn(at);
   const near = nearestWord(word.replaceAll('_', ''), keys);
+  const split = splitAt(at, word.split(/_+/));
   let fix = 'remove it: no key has such a name';
-  if (near !== undefined) fix = `did you mean ${VARIABLE_PREFIX}${variableName([...path, near])}?`;
+  if (split !== undefined) fix = `did you mean ${VARIABLE_PREFIX}${variableName([...path, ...split])}?`;
+  else if (near !== undefined) fix = `did you mean ${VARIABLE_PREFIX}${variableName([...path, near])}?`;
   else if (listIn(at) !== undefined) fix = 'write the number of an item, counted from 0';
   else if (path.length > 0 && keys.length === 0)
     fix = `write ${VARIABLE_PREFIX}${variableName(path)}: nothing lies below it`;
   return { file: 'environment', variable: shortened(variable), path: '', message: 'unknown variable', fix };
 }
+
+/** The path that words with a single "_" between them probably mean: `LOG_LEVEL`. */
+function splitAt(at: AnySchema, words: readonly string[]): Path | undefined {
+  if (words.length === 0) return [];
+  for (let count = 1; count <= Math.min(words.length, LONGEST_KEY_WORDS); count++) {
+    const step = stepOf(inside(at), words.slice(0, count).join(''));
+    const rest = step && splitAt(step.schema, words.slice(count));
+    if (step !== undefined && rest !== undefined) return [step.step, ...rest];
+  }
+  return undefined;
+}
+
+/** `responsesPerSecond` as a person writes it in upper case; it bounds the work for a long name. */
+const LONGEST_KEY_WORDS = 4;
 
 /** A path as it stands in the name of a variable, without the prefix. */
 export function variableName(path: Path): string {

@@ -61,11 +61,13 @@ const PERMISSION: readonly [message: string, fix: string] = [
   'the file may not be read by this user',
   'give the user of the server read permission, on the directories above it too',
 ];
+const SILENT_PIPE = 'silent-pipe';
 const UNREADABLE: Readonly<Record<string, readonly [message: string, fix: string]>> = {
   EISDIR: ['a directory, not a file', 'name the file in it'],
   EACCES: PERMISSION,
   EPERM: PERMISSION,
   ENOTDIR: ['a part of the path is not a directory', 'check the path'],
+  [SILENT_PIPE]: ['a pipe into which no program writes', 'name a file'],
   ELOOP: ['too many symbolic links', 'check the links that the path leads through'],
 };
 
@@ -117,6 +119,8 @@ export async function readConfigFile(
     waits += 1;
     await sleep(PIPE_WAIT_MS);
   }
+  if (isPipe && length === 0)
+    throw Object.assign(new Error('a pipe without a writer'), { code: SILENT_PIPE });
   return octets.subarray(0, length);
 }
 

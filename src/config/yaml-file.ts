@@ -36,6 +36,8 @@ export interface YamlTree {
   valuePosition(path: Path): Position | undefined;
   /** Returns the start of the last key of a path. */
   keyPosition(path: Path): Position | undefined;
+  /** A number as it is written, where that is not its usual form: `0123`, which is 123. */
+  writtenNumber(path: Path): string | undefined;
 }
 
 const MAX_DEPTH = 16; // the deepest key that is declared lies at 4
@@ -66,6 +68,7 @@ export function readYaml(text: string): YamlTree {
     faults,
     valuePosition: () => undefined,
     keyPosition: () => undefined,
+    writtenNumber: () => undefined,
   };
 }
 
@@ -97,6 +100,7 @@ class TreeReader {
   readonly #lines: LineCounter;
   readonly #values = new Map<string, number>();
   readonly #keys = new Map<string, number>();
+  readonly #numbers = new Map<string, string>();
   readonly #faults: TreeFault[] = [];
   #nodes = 0;
   #aliases = 0;
@@ -121,6 +125,7 @@ class TreeReader {
       faults: this.#faults,
       valuePosition: (path) => position(this.#values, path),
       keyPosition: (path) => position(this.#keys, path),
+      writtenNumber: (path) => this.#numbers.get(pathText(path)),
     };
   }
 
@@ -143,7 +148,11 @@ class TreeReader {
       return this.#cut(offset, path, 'nested too deeply', 'no key lies as deep as this');
     if (isAlias(node)) return this.#aliased(node, path, offset);
     if (isScalar(node) || isMap(node) || isSeq(node)) this.#checkTag(node.tag, offset, path);
-    if (isScalar(node)) return node.value;
+    if (isScalar(node)) {
+      if (typeof node.value === 'number' && node.source !== undefined && node.source !== `${node.value}`)
+        this.#numbers.set(pathText(path), node.source);
+      return node.value;
+    }
     if (isMap(node)) return this.#mapOf(node, path);
     if (isSeq(node)) return node.items.map((item, index) => this.#valueOf(item, [...path, index], undefined));
     return null; // a key without a value

@@ -100,6 +100,12 @@ const CASES: Case[] = [
     is: [],
   },
   {
+    name: 'an empty variable for a single value or a map, as of a compose file: it is not set',
+    environment: { OUTPOST_DNS_LOG__LEVEL: '', OUTPOST_DNS_CLUSTERS__0__ENDPOINT: '', OUTPOST_DNS_LOG: '' },
+    of: (c) => c.log.level,
+    is: 'info',
+  },
+  {
     name: 'a record with a comma, by its number',
     environment: { OUTPOST_DNS_ZONES__0__NAME: 'z', OUTPOST_DNS_ZONES__0__RECORDS__0: '@ TXT "a, b"' },
     of: (c) => c.zones[0],

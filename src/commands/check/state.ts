@@ -54,6 +54,7 @@ export function recordsOf<C extends ClusterIdentity>(
 }
 
 const LEARN = 'start the server while AWS can be reached, until "outpost-dns status" says that it is ready';
+const DENIED: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
 const AS_SERVER = "run the check as the server's user: sudo -u outpost-dns outpost-dns check";
 
 type Unseen = typeof problem | typeof warning;
@@ -78,7 +79,9 @@ function directoryFindings({ directory, state }: StateFacts, unseen: Unseen): re
       return unseen(
         'state-directory-unreadable',
         `the state directory "${directory}" cannot be read by this user (${state.code})`,
-        AS_SERVER,
+        DENIED.has(state.code)
+          ? AS_SERVER
+          : 'check the path in state.directory, and the file system that it is on',
       );
   }
 }

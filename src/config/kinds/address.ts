@@ -64,7 +64,7 @@ export function readSocketAddress(
   const { host, portText } = splitPort(text);
   const { bare, zone } = splitZone(host);
   const address = parseAddress(bare);
-  if (address === undefined) return notAnAddress(text, host, portText);
+  if (address === undefined) return notAnAddress(text, { host, portText }, leastPort);
   const suffix = portText === undefined ? '' : `:${portText}`;
   const refused = zoneFault(bare, zone, address) ?? mappedFault(address, suffix);
   if (refused !== undefined) return refused;
@@ -88,10 +88,15 @@ function portOf(text: string, least: number): number | undefined {
   return port >= least && port <= 65_535 ? port : undefined;
 }
 
-function notAnAddress(text: string, host: string, portText: string | undefined): Reading<never> {
+function notAnAddress(
+  text: string,
+  { host, portText }: { readonly host: string; readonly portText: string | undefined },
+  least: number,
+): Reading<never> {
   const port = portText === undefined ? '' : `:${portText}`;
   if (/^\w+:\/\//.test(text)) return { message: 'a URL, not an address' };
   if (host === '' || host === '*') {
+    if (least > 0) return { message: 'no address' };
     return {
       message: 'no address',
       fix: `write 0.0.0.0${port} for all of IPv4 and [::]${port} for all of IPv6`,

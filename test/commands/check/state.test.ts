@@ -72,6 +72,12 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'a path that no directory can have',
+    state: { kind: 'unreadable', code: 'ENAMETOOLONG' },
+    records: null,
+    found: [['problem', { code: 'state-directory-unreadable' }, /ENAMETOOLONG/, /check the path/]],
+  },
+  {
     name: 'directory not readable by this user, while the server runs',
     state: { kind: 'unreadable', code: 'EACCES' },
     records: null,
