@@ -19,6 +19,7 @@ import type { UpstreamGroup } from '../src/serving/forwarder/upstream.ts';
 import { CollectingLog } from '../test/helpers/collecting-log.ts';
 import { message, rawRecord, soaData } from '../test/helpers/zone-text.ts';
 import { clientQuery, EVIDENCE_WANTED } from '../test/serving/forwarder/hand-made-upstream.ts';
+import { socketTransports } from '../test/serving/forwarder/udp-kinds.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually, run } from './commands.ts';
 import type { Tool } from './tools.ts';
@@ -187,6 +188,7 @@ async function oneCut(lab: Lab, resolver: CutResolver, cut: Says, set: (says: Sa
     random: systemRandom,
     log: new CollectingLog(),
     groups: [route],
+    transports: socketTransports(),
   });
   const ask = (name: string) => forwarder.forward(clientQuery(name), route);
   const isAnswered = async (name: string): Promise<boolean> => {

@@ -12,7 +12,7 @@ import type { Random } from '../runtime/random.ts';
 import type { HandedSockets, OpenedOutliving } from '../runtime/service-manager.ts';
 import type { Pause } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { Transports } from '../serving/forwarder/transports.ts';
+import type { Transports } from '../serving/forwarder/exchange.ts';
 import type { HostInterfaces } from '../serving/listener/listen-address.ts';
 import type { FileSystem } from '../store/file-system.ts';
 

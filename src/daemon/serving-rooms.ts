@@ -8,6 +8,9 @@ import { atOnce, type Steps } from '../runtime/slices.ts';
 import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { ServingTable } from '../serving/endpoints/endpoint-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
+import { tcp } from '../serving/forwarder/tcp.ts';
+import { tls } from '../serving/forwarder/tls.ts';
+import { udp } from '../serving/forwarder/udp.ts';
 import { BatchedUdpSockets } from '../serving/forwarder/udp-batched.ts';
 import { type ChosenCalls, udpListeners } from '../serving/listener/bound-address.ts';
 import { ClientAccess, ClientAddressBook, RateLimit } from '../serving/listener/clients.ts';
@@ -120,7 +123,6 @@ function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain 
     log,
     groups: inForce.routes.groups,
     settings: config.forward,
-    openUdp: calls.datagrams && new BatchedUdpSockets(calls.datagrams).open,
     isLinkCut: () => link.isFarSideCut,
     isDrilled: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
@@ -135,7 +137,11 @@ function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain 
       answers: LINK_THRESHOLDS.successesToConnect,
     },
     onUpstreamUp: () => pollAgain('upstream reachable again'),
-    transports: network?.transports,
+    transports: network?.transports ?? {
+      udp: udp(calls.datagrams && new BatchedUdpSockets(calls.datagrams).open),
+      tcp,
+      tls: tls(),
+    },
   });
 }
 

@@ -235,27 +235,25 @@ t.test('work that nobody waits for starts in one way: inBackground, or a timer',
   }
 });
 
-t.test('a transport to upstreams is a row and a file: no other file knows it', async (t) => {
+t.test('a transport to upstreams is a file that is handed in: no other file knows it', async (t) => {
   const room = 'serving/forwarder';
-  const table = files.find(({ path }) => path === `${room}/transports.ts`);
-  const known = ['exchange.ts', 'upstream.ts'].map((name) => `${room}/${name}`);
-  const transports = (table?.imports ?? []).filter((target) => isIn(target, room) && !known.includes(target));
-  const stream = `${room}/tcp.ts`; // TLS is a stream too
-  t.ok(transports.includes(stream), transports.join());
-  const rows = /export const TRANSPORTS = \{([\s\S]*?)\n\}/.exec(table?.code ?? '')?.[1] ?? '';
-  t.equal(transports.length, [...rows.matchAll(/\bopen: /g)].length, 'a file for each row');
-  for (const path of transports) {
-    const { imports = [] } = files.find((file) => file.path === path) ?? {};
-    const inRoom = imports.filter((target) => isIn(target, room));
+  const known = ['exchange.ts', 'upstream.ts', 'tcp.ts'].map((name) => `${room}/${name}`); // TLS is a stream of TCP
+  const transports = files.filter(({ code }) =>
+    /export (?:function|const) \w+[^;{=]*: TransportKind\b/.test(code),
+  );
+  t.strictSame(
+    transports.map(({ path }) => path),
+    ['tcp', 'tls', 'udp'].map((name) => `${room}/${name}.ts`),
+  );
+  for (const { path, imports } of transports)
     t.strictSame(
-      inRoom.filter((target) => ![...known, stream].includes(target)),
+      imports.filter((target) => isIn(target, room) && !known.includes(target)),
       [],
       path,
     );
-  }
   const users = (target: string): string[] =>
     files.filter(({ imports }) => imports.includes(target)).map(({ path }) => path);
-  t.strictSame(users(`${room}/tls.ts`), [`${room}/transports.ts`]);
+  t.strictSame(users(`${room}/tls.ts`), ['daemon/serving-rooms.ts']);
   const spelled = files.filter(({ text }) => /transport: 'tls'|\['tls',/.test(text)).map(({ path }) => path);
   t.strictSame(spelled, ['config/kinds/upstream.ts'], 'the file that reads what an operator writes');
 });

@@ -16,6 +16,7 @@ import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { message, rawRecord } from '../helpers/zone-text.ts';
 import { EVIDENCE_WANTED } from '../serving/forwarder/hand-made-upstream.ts';
+import { socketTransports } from '../serving/forwarder/udp-kinds.ts';
 
 const time = new VirtualTime();
 const ZONES = 10_000;
@@ -95,7 +96,8 @@ t.test('thousands of groups: made ready in steps, and put in force at once', asy
   const outside = { clock: time, timers: time, log: new CollectingLog(), evidenceWanted: EVIDENCE_WANTED };
   const random = { uint16: () => 7, uint32: () => 7, fraction: () => 0.5 };
   const { groups: first = [] } = (await measured(t, 'routes', routesOf(await withZones(forwardZone)))).value;
-  const forwarder = new Forwarder({ ...outside, random, groups: first.slice(0, 1) });
+  const transports = socketTransports();
+  const forwarder = new Forwarder({ ...outside, random, transports, groups: first.slice(0, 1) });
   t.teardown(() => forwarder.close());
   const { value, turns } = await measured(t, 'groups', forwarder.reconfiguring(first));
   t.ok(turns >= ZONES / STEPS_PER_TURN);

@@ -16,6 +16,7 @@ import { BatchedUdpListener, SharedBatches } from '../../src/serving/listener/ud
 import { NO_REPLY, PENDING, type QueryHandler } from '../../src/serving/turn.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { EVIDENCE_WANTED } from '../serving/forwarder/hand-made-upstream.ts';
+import { socketTransports } from '../serving/forwarder/udp-kinds.ts';
 
 export function batchedServer(libc: Libc, upstream: Upstream) {
   const log = new CollectingLog();
@@ -26,7 +27,7 @@ export function batchedServer(libc: Libc, upstream: Upstream) {
     ...outside,
     random: systemRandom,
     groups: [group],
-    openUdp: new BatchedUdpSockets(libc).open,
+    transports: socketTransports(new BatchedUdpSockets(libc).open),
   });
   /** Known names have an even ID. */
   const handler: QueryHandler = {

@@ -1,7 +1,7 @@
 /**
- * Asks one upstream one question, with as many exchanges as the question needs. The next exchange goes over TCP when the
- * reply was truncated, cut off or forged, without EDNS when the upstream refused EDNS, and in the question's own case when mixed
- * case may be why a name was denied. An attempt also waits for a late reply: it may be the first reply, and it shows the
+ * Asks one upstream one question, as often as the question needs. It is sent again over TCP when the reply was truncated,
+ * cut off or forged, without EDNS when the upstream refused EDNS, and in the question's own case when mixed case may be why a
+ * name was denied. An attempt also waits for a late reply: it may be the first reply, and it shows the
  * upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
@@ -12,8 +12,8 @@ import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import {
   Exchange,
   type ExchangeEnd,
-  type ExchangeOwner,
   type Transport,
+  type TransportKind,
   type UpstreamFailure,
   type UpstreamReply,
 } from './exchange.ts';
@@ -24,7 +24,6 @@ import {
   type Question,
   questionEndOf,
 } from './question.ts';
-import type { TransportKind } from './transports.ts';
 
 /** Receives the result of an attempt: perhaps `onOverdue` first, then an answer or a failure, and then no further call. */
 export interface AttemptListener {
@@ -97,7 +96,7 @@ function mayComeFromCase(index: ResponseIndex): boolean {
   return index.negativeTtlSeconds === undefined || (index.flags & FLAG.RA) === 0;
 }
 
-export class Attempt implements Deadline, ExchangeOwner {
+export class Attempt extends Exchange implements Deadline {
   place = -1;
   dueAtMs = 0;
   readonly #host: AttemptHost;
@@ -106,7 +105,6 @@ export class Attempt implements Deadline, ExchangeOwner {
   readonly #doublings: number;
   #transport: OpenTransport;
   #withEdns: boolean;
-  #exchange: Exchange | undefined;
   #stage: 'timely' | 'late' | 'over' = 'timely';
   #isOverdue = false;
   #triedWithoutEdns = false;
@@ -123,6 +121,7 @@ export class Attempt implements Deadline, ExchangeOwner {
     doublings: number,
     listener: AttemptListener,
   ) {
+    super();
     this.#host = host;
     this.#question = question;
     this.#transport = transport;
@@ -138,58 +137,56 @@ export class Attempt implements Deadline, ExchangeOwner {
     const { kind, transport } = this.#transport;
     const nowMs = host.nowMs();
     const mixesCase = !this.#triedMixedCase && host.mixesCase(kind, nowMs);
-    const message = composeUpstreamQuery(this.#question, {
+    this.message = composeUpstreamQuery(this.#question, {
       withEdns: this.#withEdns,
       caseFrom: mixesCase ? host.random : undefined,
       padded: kind.isEncrypted === true,
       authenticated: host.asksAuthenticated,
     });
-    const exchange = new Exchange(message, questionEndOf(this.#question), mixesCase, this);
-    exchange.needsOwnPort = !mixesCase || !hasEnoughLetters(this.#question.name);
-    this.#exchange = exchange;
+    this.questionEnd = questionEndOf(this.#question);
+    this.exactCase = mixesCase;
+    this.needsOwnPort = !mixesCase || !hasEnoughLetters(this.#question.name);
+    this.repeats = 0;
+    this.hadToConnect = false;
     this.#stage = 'timely';
-    exchange.startedAtMs = nowMs;
-    this.dueAtMs = exchange.startedAtMs + Math.min(host.timeoutMs(kind) * 2 ** this.#doublings, host.maxMs);
+    this.startedAtMs = nowMs;
+    this.dueAtMs = nowMs + Math.min(host.timeoutMs(kind) * 2 ** this.#doublings, host.maxMs);
     host.sweep.add(this);
     host.noteStart(this.#transport);
-    transport.start(exchange);
+    transport.start(this);
   }
 
   onDue(): void {
-    const exchange = this.#exchange;
-    if (exchange === undefined) return;
     const { transport } = this.#transport;
     if (this.#stage === 'late' || !this.#host.mayLinger()) {
-      transport.giveUp(exchange, 'lost');
-      if (this.#stage === 'late' && exchange.exactCase) this.#host.noteMixedCaseLost(this.#question);
-      if (this.#stage === 'timely') this.#overdue(exchange);
+      transport.giveUp(this, 'lost');
+      if (this.#stage === 'late' && this.exactCase) this.#host.noteMixedCaseLost(this.#question);
+      if (this.#stage === 'timely') this.#overdue();
       this.#finish();
       return;
     }
     this.#stage = 'late';
-    this.dueAtMs = exchange.startedAtMs + LISTEN_MS;
+    this.dueAtMs = this.startedAtMs + LISTEN_MS;
     this.#host.sweep.add(this);
-    transport.giveUp(exchange, 'late');
-    this.#overdue(exchange);
+    transport.giveUp(this, 'late');
+    this.#overdue();
   }
 
   /** Ends without a word to the listener. */
   abandon(): void {
     if (this.#stage === 'over') return;
-    const exchange = this.#exchange;
     this.#host.sweep.delete(this);
     this.#finish();
-    if (exchange !== undefined) this.#transport.transport.giveUp(exchange, 'unneeded');
+    this.#transport.transport.giveUp(this, 'unneeded');
   }
 
-  onEnd(exchange: Exchange, end: ExchangeEnd): void {
-    // of an earlier exchange, or of an exchange that was given up a moment ago
-    if (this.#exchange !== exchange || this.#stage === 'over') return;
-    this.#exchange = undefined;
+  end(end: ExchangeEnd): void {
+    // it was given up a moment ago
+    if (this.#stage === 'over') return;
     this.#host.sweep.delete(this);
     switch (end.kind) {
       case 'reply':
-        this.#onReply(end, exchange);
+        this.#onReply(end);
         return;
       case 'edns-refused':
         this.#host.noteReply(this.#transport, undefined, end.elapsedMs, this.#question.probes);
@@ -202,7 +199,7 @@ export class Attempt implements Deadline, ExchangeOwner {
         this.send();
         return;
       case 'failed':
-        this.#noteFailure(exchange, end);
+        this.#noteFailure(end);
         // RFC 5452 section 9.3: TCP is far harder to forge. Servers and firewalls that cut datagrams at 512 octets, and do not
         // say so, leave a stream whole
         if (end.reason === 'spoofed' || (end.endsEarly && this.#transport.kind.isDatagram)) {
@@ -214,12 +211,12 @@ export class Attempt implements Deadline, ExchangeOwner {
     }
   }
 
-  #onReply(reply: UpstreamReply, { exactCase, needsOwnPort }: Exchange): void {
+  #onReply(reply: UpstreamReply): void {
     const { index, elapsedMs } = reply;
-    const isDoubtful = exactCase && mayComeFromCase(index);
+    const isDoubtful = this.exactCase && mayComeFromCase(index);
     // a name with few letters may have kept its case by chance, and `.` has no case
-    if (exactCase && !isDoubtful && !needsOwnPort) this.#host.noteCase(true);
-    else if (!exactCase && this.#doublings > 0 && this.#transport.kind.isDatagram)
+    if (this.exactCase && !isDoubtful && !this.needsOwnPort) this.#host.noteCase(true);
+    else if (!this.exactCase && this.#doublings > 0 && this.#transport.kind.isDatagram)
       this.#host.noteOwnCase(this.#question);
     const roundTripMs = reply.isRoundTrip ? elapsedMs : undefined;
     this.#host.noteReply(this.#transport, index, roundTripMs, this.#question.probes);
@@ -245,15 +242,15 @@ export class Attempt implements Deadline, ExchangeOwner {
     this.#listener.onAnswer(reply, this.#isOverdue);
   }
 
-  #overdue(exchange: Exchange): void {
-    this.#noteFailure(exchange, OVERDUE);
+  #overdue(): void {
+    this.#noteFailure(OVERDUE);
     if (this.#isOverdue) return;
     this.#isOverdue = true;
     this.#listener.onOverdue();
   }
 
-  #noteFailure(exchange: Exchange, failure: UpstreamFailure): void {
-    this.#host.noteFailure(this.#transport, failure, exchange.startedAtMs, this.#question.probes);
+  #noteFailure(failure: UpstreamFailure): void {
+    this.#host.noteFailure(this.#transport, failure, this.startedAtMs, this.#question.probes);
   }
 
   #sendOverTcp(): void {
@@ -270,7 +267,6 @@ export class Attempt implements Deadline, ExchangeOwner {
 
   #finish(): void {
     this.#stage = 'over';
-    this.#exchange = undefined;
     this.#host.onOver(this);
   }
 }

@@ -1,6 +1,8 @@
 /**
- * One query sent once to one upstream, and the contract of a transport that carries it. A transport sends the message and
- * ends the exchange with the reply that `matchReply` accepts. It knows neither timeouts nor retries: attempt.ts does.
+ * The contract of a transport, and what it carries: one query to one upstream, and one reply. A transport sends the message
+ * and ends the exchange with the reply that `matchReply` accepts. It knows neither timeouts nor retries: attempt.ts does.
+ * A new transport is a `TransportKind` in a file of its own, as udp.ts, tcp.ts and tls.ts have one; daemon/serving-rooms.ts
+ * hands it in, and config/kinds/upstream.ts says how an operator writes it.
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
@@ -10,6 +12,20 @@ import { lower } from '../../protocol/words/name.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
+import type { Upstream } from './upstream.ts';
+
+export interface TransportKind {
+  open(upstream: Upstream, context: TransportContext): Transport;
+  /** Round trips until a reply can be there, a connection included. An attempt waits this number of times as long. */
+  readonly roundTrips: number;
+  /** Easy to forge, and replies may be truncated: names get a random case, and TCP is used where that fails. */
+  readonly isDatagram?: true;
+  /** Hides the content of a message but not its length: queries are padded (RFC 8467). */
+  readonly isEncrypted?: true;
+}
+
+/** By the name that logs, metrics and `Upstream.transport` use. Those that name no transport are asked by `udp` and `tcp`. */
+export type Transports = Readonly<Record<string, TransportKind>>;
 
 /** Carries exchanges to one upstream by one protocol. */
 export interface Transport {
@@ -63,22 +79,20 @@ export type ExchangeEnd =
   /** `endsEarly`: the records go on after the end of the message, and no flag says so. */
   | ({ readonly kind: 'failed'; readonly endsEarly?: boolean } & UpstreamFailure);
 
-export interface ExchangeOwner {
-  onEnd(exchange: Exchange, end: ExchangeEnd): void;
-}
-
 /** The socket or connection of a transport that an exchange is in flight on. */
 export type Carrier = Pick<Transport, 'giveUp'>;
 
-export class Exchange {
+const NO_MESSAGE = new Uint8Array(0);
+
+/** As transports see it. Its message may be sent again, in another form or by another transport, after the exchange has ended. */
+export abstract class Exchange {
   /** The whole query; the transport writes the ID into the first two octets. */
-  readonly message: Uint8Array;
-  readonly questionEnd: number;
+  message: Uint8Array = NO_MESSAGE;
+  questionEnd = 0;
   /** The name must come back in the same case (0x20). */
-  readonly exactCase: boolean;
-  readonly #owner: ExchangeOwner;
+  exactCase = false;
   id = 0;
-  /** The time when the attempt sent the exchange; a transport that sends the exchange once more sets this again. */
+  /** The time when the message was sent; a transport that sends it once more sets this again. */
   startedAtMs = 0;
   carrier: Carrier | undefined;
   /** How often an upstream has closed the stream of this exchange, and the transport has sent it again on another stream. */
@@ -88,21 +102,12 @@ export class Exchange {
   /** The exchange waited for a new connection, so its time is no round-trip time. */
   hadToConnect = false;
 
-  constructor(message: Uint8Array, questionEnd: number, exactCase: boolean, owner: ExchangeOwner) {
-    this.message = message;
-    this.questionEnd = questionEnd;
-    this.exactCase = exactCase;
-    this.#owner = owner;
-  }
-
   get hasEdns(): boolean {
     return this.message[11] !== 0;
   }
 
   /** For its transport alone. */
-  end(end: ExchangeEnd): void {
-    this.#owner.onEnd(this, end);
-  }
+  abstract end(end: ExchangeEnd): void;
 
   fail(reason: FailureReason, detail: string): void {
     this.end({ kind: 'failed', reason, detail });

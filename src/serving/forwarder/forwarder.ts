@@ -19,6 +19,7 @@ import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { DeadlineSweep, type Timers } from '../../runtime/timers.ts';
 import type { Reply, Route } from '../turn.ts';
+import type { Transports } from './exchange.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import type { ForwarderSnapshot, UpstreamSnapshot } from './forwarder-report.ts';
 import {
@@ -48,8 +49,6 @@ import {
   questionOf,
   saysNothing,
 } from './question.ts';
-import { TRANSPORTS, type Transports } from './transports.ts';
-import type { OpenUdpSocket } from './udp.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
 import type { ClientContext, EvidenceWanted, UpstreamEvidence } from './upstream-client.ts';
 
@@ -60,22 +59,18 @@ export interface ForwarderOptions {
   readonly log: Log;
   readonly groups: readonly UpstreamGroup[];
   readonly settings?: Partial<ForwardSettings>;
-  /** Certificates in PEM that TLS upstreams are verified with, in place of the system's. */
-  readonly ca?: readonly string[];
   /** The forwarder calls this for each change, and at most once a second for evidence that changes nothing. */
   readonly onEvidence?: (evidence: UpstreamEvidence) => void;
   /** The evidence that the user of `onEvidence` needs before its own state changes. */
   readonly evidenceWanted: EvidenceWanted;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;
-  /** How UDP sockets are opened: through `node:dgram`, unless given. */
-  readonly openUdp?: OpenUdpSocket | undefined;
   /** Whether this upstream is treated as unreachable although it may answer: a drill. */
   readonly isDrilled?: (upstream: Upstream) => boolean;
   /** Whether the link to the far side is known to be down. */
   readonly isLinkCut?: () => boolean;
-  /** Real sockets, unless a test brings its own. */
-  readonly transports?: Transports | undefined;
+  /** The ways of asking an upstream. */
+  readonly transports: Transports;
 }
 
 /** Upstreams that one step of a snapshot copies: a step takes some 20 microseconds. */
@@ -351,11 +346,11 @@ export class Forwarder {
   }
 
   #clientContext(): ClientContext {
-    const { log, transports = TRANSPORTS, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { log, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
     const { isDrilled = () => false, isLinkCut = () => false } = this.#options;
     return {
-      ...this.#options, // whole: a transport may have options of its own
-      ...{ transports, isDrilled, isLinkCut },
+      ...this.#options,
+      ...{ isDrilled, isLinkCut },
       sweep: this.#sweep,
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),

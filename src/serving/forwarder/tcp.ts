@@ -15,15 +15,16 @@ import {
   matchReply,
   type Transport,
   type TransportContext,
+  type TransportKind,
 } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
-export function openTcp(upstream: Upstream, options: TransportContext): StreamTransport {
-  return new StreamTransport(options, () => ({
-    socket: connect({ host: upstream.address, port: upstream.port, noDelay: true }),
-    readyEvent: 'connect',
-  }));
+export function openTcp({ address, port }: Upstream, context: TransportContext): StreamTransport {
+  const socket = () => connect({ host: address, port, noDelay: true });
+  return new StreamTransport(context, () => ({ socket: socket(), readyEvent: 'connect' }));
 }
+
+export const tcp: TransportKind = { open: openTcp, roundTrips: 2 };
 
 /** A stream that is being made: nothing is written before `readyEvent`. */
 interface Dialled {

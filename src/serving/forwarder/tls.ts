@@ -7,21 +7,25 @@
  */
 import { isIP } from 'node:net';
 import type { ConnectionOptions, checkServerIdentity } from 'node:tls';
-import type { TransportContext } from './exchange.ts';
+import type { TransportContext, TransportKind } from './exchange.ts';
 import { StreamTransport } from './tcp.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface TlsOptions extends TransportContext {
-  /** Certificates in PEM that are trusted in place of the system's. */
-  readonly ca?: readonly string[] | undefined;
+/** `ca`: certificates in PEM that are trusted in place of the system's. */
+export function tls(ca?: readonly string[]): TransportKind {
+  const open = (upstream: Upstream, context: TransportContext) => openTls(upstream, context, ca);
+  return { open, roundTrips: 3, isEncrypted: true };
 }
 
-export function openTls(upstream: Upstream, options: TlsOptions): StreamTransport {
+function openTls(
+  upstream: Upstream,
+  context: TransportContext,
+  ca: readonly string[] | undefined,
+): StreamTransport {
   const tls = process.getBuiltinModule('node:tls');
-  const { ca } = options;
   const identity = identityOf(upstream, tls.checkServerIdentity);
   let session: Buffer | undefined;
-  return new StreamTransport(options, () => {
+  return new StreamTransport(context, () => {
     const socket = tls.connect({
       ...identity,
       port: upstream.port,

@@ -19,6 +19,7 @@ import {
   matchReply,
   type Transport,
   type TransportContext,
+  type TransportKind,
 } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -65,8 +66,10 @@ const OPEN_TRIES = 16; // ports drawn before the search for a free one ends
 const FIRST_PORT = 1024; // RFC 5452 section 9.2: 53, or 1024 and above
 const PORTS = 0x1_0000 - FIRST_PORT;
 
-export function openUdp(upstream: Upstream, options: UdpOptions): UdpTransport {
-  return new UdpTransport(upstream, options);
+export function udp(openUdp?: OpenUdpSocket): TransportKind {
+  const open = (upstream: Upstream, context: TransportContext) =>
+    new UdpTransport(upstream, { ...context, openUdp });
+  return { open, roundTrips: 1, isDatagram: true };
 }
 
 export class UdpTransport implements Transport {

@@ -8,11 +8,17 @@ import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { DeadlineSweep } from '../../runtime/timers.ts';
 import { Attempt, type AttemptHost, type AttemptListener, type OpenTransport } from './attempt.ts';
-import type { FailureReason, UpstreamFailure, UpstreamReply } from './exchange.ts';
+import type {
+  FailureReason,
+  TransportContext,
+  TransportKind,
+  Transports,
+  UpstreamFailure,
+  UpstreamReply,
+} from './exchange.ts';
 import type { UpstreamSnapshot } from './forwarder-report.ts';
 import { NameHealth, type SuffixHealth } from './name-health.ts';
 import type { Probe, Question } from './question.ts';
-import type { TransportKind, TransportOptions, Transports } from './transports.ts';
 import { type ForwardSettings, type Upstream, UpstreamHealth } from './upstream.ts';
 
 export interface UpstreamEvidence {
@@ -29,7 +35,7 @@ export interface EvidenceWanted {
 }
 
 /** The parts that all upstream clients share. */
-export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
+export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
   readonly sweep: DeadlineSweep;
   readonly transports: Transports;
   /** Whether this upstream is treated as unreachable although it may answer: a drill. */
@@ -76,7 +82,7 @@ export class UpstreamClient implements AttemptHost {
   /** Why the last attempt failed. */
   lastFailure: UpstreamFailure | undefined;
   readonly #context: ClientContext;
-  readonly #options: TransportOptions;
+  readonly #forTransports: TransportContext;
   readonly #exchanges: Record<string, number> = {};
   readonly #failures = { timeout: 0, network: 0, tls: 0, malformed: 0, spoofed: 0, loop: 0 };
   #mismatched = 0;
@@ -106,7 +112,8 @@ export class UpstreamClient implements AttemptHost {
     this.sweep = context.sweep;
     this.random = context.random;
     this.names = new NameHealth(this, context.isLinkCut);
-    this.#options = { ...context, onMismatch: () => this.#mismatched++ };
+    const { clock, timers, random } = context;
+    this.#forTransports = { clock, timers, random, onMismatch: () => this.#mismatched++ };
     for (const name of Object.keys(context.transports)) this.#exchanges[name] = 0;
     // a transport may have to load a library: before the first question
     if (upstream.transport !== undefined) this.transport(upstream.transport);
@@ -224,7 +231,7 @@ export class UpstreamClient implements AttemptHost {
     if (open === undefined) {
       const kind = this.#context.transports[name];
       if (kind === undefined) throw new Error(`there is no transport "${name}"`);
-      open = { name, kind, transport: kind.open(this.upstream, this.#options) };
+      open = { name, kind, transport: kind.open(this.upstream, this.#forTransports) };
       this.#open.set(name, open);
     }
     return open;

@@ -13,7 +13,7 @@ import {
   EVIDENCE_WANTED,
   HandMadeUpstream,
 } from './hand-made-upstream.ts';
-import { UDP_KINDS } from './udp-kinds.ts';
+import { socketTransports, UDP_KINDS } from './udp-kinds.ts';
 
 const NAME = 'a.example';
 const broken = (type: string | number, rdata: number[]) => (asked: Asked) =>
@@ -92,7 +92,7 @@ for (const [kind, openUdp] of UDP_KINDS) {
         random: systemRandom,
         log: new CollectingLog(),
         groups,
-        openUdp,
+        transports: socketTransports(openUdp),
       });
       const outcome = await forwarder.forward(clientQuery(NAME), groups[0]);
       t.match(outcome, { kind: 'response', upstream: good.upstream.text, index: { answerCount: 1 } }, what);
@@ -127,6 +127,7 @@ for (const [how, flags, cut] of [
       random: systemRandom,
       log: new CollectingLog(),
       groups: [group],
+      transports: socketTransports(),
     });
     t.match(await forwarder.forward(clientQuery(NAME), group), {
       kind: 'response',
@@ -156,6 +157,7 @@ t.test('records that belong to neither the name nor its alias chain are not pass
     random: systemRandom,
     log: new CollectingLog(),
     groups: [group],
+    transports: socketTransports(),
   });
   const outcome = await forwarder.forward(clientQuery(NAME), group);
   t.match(outcome, { kind: 'response', index: { answerCount: 1, additionalCount: 0 } });

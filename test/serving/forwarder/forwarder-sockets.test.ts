@@ -20,7 +20,7 @@ import {
   HandMadeUpstream,
   sayRcode,
 } from './hand-made-upstream.ts';
-import { noBatches, UDP_KINDS } from './udp-kinds.ts';
+import { noBatches, socketTransports, UDP_KINDS } from './udp-kinds.ts';
 
 function forwarderOver(
   openUdp: OpenUdpSocket,
@@ -36,7 +36,7 @@ function forwarderOver(
     random: systemRandom,
     log,
     groups: [group],
-    openUdp,
+    transports: socketTransports(openUdp, [certificate]),
     ...more,
   });
   return {
@@ -239,12 +239,12 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
 
   t.test('over TLS, with the pinned name and no other', async (t) => {
     await using server = await HandMadeUpstream.start(answer, { tls: 'dns.test' });
-    using world = forwarderTo([server.upstream], { ca: [certificate] });
+    using world = forwarderTo([server.upstream]);
     t.match(await world.ask('a.example'), { kind: 'response' });
     t.equal((server.asked[0]?.octets.length ?? 0) % 128, 0, 'padded');
 
     const wrong = { ...server.upstream, serverName: 'other.test' };
-    using refused = forwarderTo([wrong], { ca: [certificate] });
+    using refused = forwarderTo([wrong]);
     t.match(await refused.ask('secret.example'), { kind: 'failed', reason: 'network', extendedError: 23 });
     t.match(refused.log.lines[0], {
       text: 'upstream is down',

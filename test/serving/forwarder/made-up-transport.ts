@@ -1,7 +1,7 @@
 /** Transports that a test makes up, in place of those with sockets. */
-import type { Exchange, GiveUp, Transport } from '../../../src/serving/forwarder/exchange.ts';
-import { TRANSPORTS, type Transports } from '../../../src/serving/forwarder/transports.ts';
+import type { Exchange, GiveUp, Transport, Transports } from '../../../src/serving/forwarder/exchange.ts';
 import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
+import { socketTransports } from './udp-kinds.ts';
 
 /** Gives each exchange in flight its own ID, and leaves it to `onStart` to end it. */
 export class MadeUpTransport implements Transport {
@@ -43,7 +43,7 @@ export function transportsOf(
   open: (name: string, upstream: Upstream, onMismatch: () => void) => Transport,
 ): Transports {
   return Object.fromEntries(
-    Object.entries(TRANSPORTS).map(([name, kind]) => [
+    Object.entries(socketTransports()).map(([name, kind]) => [
       name,
       { ...kind, open: (upstream: Upstream, { onMismatch }) => open(name, upstream, onMismatch) },
     ]),

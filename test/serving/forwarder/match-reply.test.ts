@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { Exchange, type ExchangeEnd, matchReply } from '../../../src/serving/forwarder/exchange.ts';
+import { type Exchange, type ExchangeEnd, matchReply } from '../../../src/serving/forwarder/exchange.ts';
 import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { clientQuery } from './hand-made-upstream.ts';
+import { OneExchange } from './one-exchange.ts';
 
 const ID = 0xbeef;
-const NOBODY = { onEnd: () => undefined };
 
 /** How the message ends the exchange, in a word. */
 function kindOf(waiting: Exchange, octets: Uint8Array): ExchangeEnd['kind'] | 'mismatched' | 'malformed' {
@@ -25,7 +25,7 @@ function exchange({ exactCase = false, withEdns = true } = {}): Exchange {
   });
   message[0] = ID >> 8;
   message[1] = ID & 0xff;
-  const made = new Exchange(message, questionEndOf(question), exactCase, NOBODY);
+  const made = new OneExchange(message, questionEndOf(question), exactCase);
   made.id = ID;
   return made;
 }
@@ -94,7 +94,7 @@ t.test('types are numbers, also where their octets look like letters', async (t)
     padded: false,
     authenticated: false,
   });
-  const waiting = new Exchange(message, questionEndOf(question), false, NOBODY);
+  const waiting = new OneExchange(message, questionEndOf(question), false);
   const octets = Buffer.from(message);
   octets.writeUInt16BE(0x8180, 2);
   t.equal(kindOf(waiting, octets), 'reply');

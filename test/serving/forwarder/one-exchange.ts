@@ -7,12 +7,27 @@ export class Mismatches {
   count = 0;
 }
 
+export class OneExchange extends Exchange {
+  readonly end: (end: ExchangeEnd) => void;
+
+  constructor(
+    message: Uint8Array,
+    questionEnd: number,
+    exactCase: boolean,
+    onEnd: (end: ExchangeEnd) => void = () => undefined,
+  ) {
+    super();
+    this.message = message;
+    this.questionEnd = questionEnd;
+    this.exactCase = exactCase;
+    this.end = onEnd;
+  }
+}
+
 export function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
   const question = questionOf(clientQuery(name));
   const form = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };
-  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, {
-    onEnd: (_, end) => onEnd(end),
-  });
+  return new OneExchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
 }
 
 export function run(exchanges: Transport, name: string): Promise<ExchangeEnd> {

@@ -15,6 +15,7 @@ import {
   HandMadeUpstream,
   sayRcode,
 } from './hand-made-upstream.ts';
+import { socketTransports } from './udp-kinds.ts';
 import { ask, type Doing, group, type Seen, VirtualUpstreams } from './virtual-upstreams.ts';
 
 const STATUS_NAME = '_status.api.example';
@@ -47,6 +48,7 @@ t.test('only NOERROR with TXT data is text', async (t) => {
       random: systemRandom,
       log: new CollectingLog(),
       groups: [group],
+      transports: socketTransports(),
     });
     t.equal(
       await forwarder.answersText(

@@ -13,6 +13,7 @@ import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwar
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { clientQuery, EVIDENCE_WANTED } from './hand-made-upstream.ts';
+import { socketTransports } from './udp-kinds.ts';
 
 const exchanges = Math.max(100_000, Number(process.env['EXCHANGES'] ?? 0)); // fewer say too little
 const spoofSeconds = Number(process.env['SPOOF_SECONDS'] ?? 2);
@@ -27,7 +28,7 @@ function forwarderTo(port: number, openUdp?: OpenUdpSocket) {
     random: systemRandom,
     log: new CollectingLog(),
     groups: [group],
-    ...(openUdp === undefined ? {} : { openUdp }),
+    transports: socketTransports(openUdp),
   });
   return { forwarder, ask: (name: string) => forwarder.forward(clientQuery(name), group) };
 }

@@ -7,7 +7,7 @@ import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
 import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
 import { openTcp } from '../../../src/serving/forwarder/tcp.ts';
-import { openTls } from '../../../src/serving/forwarder/tls.ts';
+import { tls } from '../../../src/serving/forwarder/tls.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { type Asked, answerTo, certificate, HandMadeUpstream } from './hand-made-upstream.ts';
@@ -194,9 +194,9 @@ t.test('over TLS with the pinned name: one connection, resumed when made again',
     tls: 'dns.test',
   });
   const time = new VirtualTime();
-  const exchanges = openTls(
+  const exchanges = tls([certificate]).open(
     { ...server.upstream, serverName: 'dns.test' },
-    { ...options(), timers: time, ca: [certificate] },
+    { ...options(), timers: time },
   );
   const ends = await Promise.all(Array.from({ length: 20 }, (_, at) => run(exchanges, `n${at}`)));
   t.ok(ends.every(({ kind }) => kind === 'reply'));
@@ -218,7 +218,7 @@ t.test(
       await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
         tls: serverName,
       });
-      const exchanges = openTls({ ...server.upstream, serverName }, { ...options(), ca });
+      const exchanges = tls(ca).open({ ...server.upstream, serverName }, options());
       for (let again = 0; again < 3; again++) {
         t.match(
           await run(exchanges, 'secret.example'),
@@ -238,10 +238,7 @@ t.test('a session from a connection that was refused is not resumed: it would pa
     tls: 'other.test',
     maxVersion: 'TLSv1.2', // whose sessions come before the certificate is judged
   });
-  const exchanges = openTls(
-    { ...server.upstream, serverName: 'other.test' },
-    { ...options(), ca: [certificate] },
-  );
+  const exchanges = tls([certificate]).open({ ...server.upstream, serverName: 'other.test' }, options());
   for (let again = 0; again < 3; again++) {
     t.match(await run(exchanges, 'secret.example'), { kind: 'failed', reason: 'tls' });
   }
@@ -253,10 +250,7 @@ t.test('a pinned address is compared with the addresses of the certificate', asy
   await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
     tls: '127.0.0.9',
   });
-  const exchanges = openTls(
-    { ...server.upstream, serverName: '127.0.0.9' },
-    { ...options(), ca: [certificate] },
-  );
+  const exchanges = tls([certificate]).open({ ...server.upstream, serverName: '127.0.0.9' }, options());
   t.match(await run(exchanges, 'a'), { kind: 'reply' });
   exchanges.close();
 });
@@ -268,7 +262,7 @@ t.test('an upstream that speaks no TLS fails as such', async (t) => {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   const upstream = { text: 'x', address: '127.0.0.1', port, tls: { serverName: 'dns.test' } };
-  const exchanges = openTls({ ...upstream, serverName: 'dns.test' }, { ...options(), ca: [certificate] });
+  const exchanges = tls([certificate]).open({ ...upstream, serverName: 'dns.test' }, options());
   t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'tls' });
   server.close();
 });

@@ -1,9 +1,9 @@
 /** A transport is a row of a table: a made-up transport is asked, timed, counted and padded as its row says. */
 import t from 'tap';
 import { type Exchange, matchReply } from '../../../src/serving/forwarder/exchange.ts';
-import { TRANSPORTS } from '../../../src/serving/forwarder/transports.ts';
 import type { VirtualTime } from '../../helpers/virtual-time.ts';
 import { MadeUpTransport } from './made-up-transport.ts';
+import { socketTransports } from './udp-kinds.ts';
 import { ask, shown, upstream, VirtualUpstreams } from './virtual-upstreams.ts';
 
 /** `pigeon`: encrypted, four round trips; silent where `isSilent`. */
@@ -16,7 +16,7 @@ function pigeons(isSilent: boolean) {
     () => 'silence',
     {
       transports: {
-        ...TRANSPORTS,
+        ...socketTransports(),
         pigeon: {
           roundTrips: 4,
           isEncrypted: true,
@@ -80,19 +80,3 @@ t.test(
     );
   },
 );
-
-t.test('every option of the forwarder reaches the transports, made-up ones too', async (t) => {
-  const seen: object[] = [];
-  const bird = { ...upstream('loft'), transport: 'pigeon' };
-  const open = (_: unknown, options: object) => {
-    seen.push(options);
-    return new MadeUpTransport(() => undefined);
-  };
-  const options = {
-    ca: ['a certificate'],
-    corn: 'maize',
-    transports: { ...TRANSPORTS, pigeon: { roundTrips: 4, open } },
-  };
-  new VirtualUpstreams([{ name: 'default', upstreams: [bird] }], () => 'silence', options).forwarder.close();
-  t.match(seen, [{ ca: ['a certificate'], corn: 'maize' }]);
-});

@@ -1,7 +1,14 @@
-/** The ways of opening UDP sockets to an upstream: the same tests hold for both. */
+/** Transports with sockets, and the ways of opening those of UDP: the same tests hold for both. */
 import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
-import { type OpenUdpSocket, openUdpSocket } from '../../../src/serving/forwarder/udp.ts';
+import type { Transports } from '../../../src/serving/forwarder/exchange.ts';
+import { tcp } from '../../../src/serving/forwarder/tcp.ts';
+import { tls } from '../../../src/serving/forwarder/tls.ts';
+import { type OpenUdpSocket, openUdpSocket, udp } from '../../../src/serving/forwarder/udp.ts';
 import { BatchedUdpSockets } from '../../../src/serving/forwarder/udp-batched.ts';
+
+export function socketTransports(openUdp?: OpenUdpSocket, ca?: readonly string[]) {
+  return { udp: udp(openUdp), tcp, tls: tls(ca) } satisfies Transports;
+}
 
 const calls = await loadDatagramCalls();
 
