@@ -16,26 +16,25 @@ export interface Upstream extends SocketAddress {
 }
 
 const DNS_PORT = 53;
-/** Transports by scheme, each with its port and its name in faults: an encrypted transport more is a row here. */
-const TRANSPORTS = new Map([
+/** The transports that may be named, each with its port and its name in faults: a new encrypted transport is a row here. */
+export const SCHEMES = new Map([
   ['tls', { port: 853, words: 'DNS on TLS' }], // RFC 7858 section 3.1
 ]);
-const SCHEMES = [...TRANSPORTS.keys()].join('|');
 
 export function upstream() {
   return textKind(readUpstream, {
     allowed:
       'an address with an optional port, such as 10.0.0.2 or [fd00::1]:5353, or tls://9.9.9.9:853#dns.quad9.net',
-    pattern: `^((${SCHEMES})://[^#]+#.+|[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN})$`,
+    pattern: `^((${[...SCHEMES.keys()].join('|')})://[^#]+#.+|[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN})$`,
   });
 }
 
 export function readUpstream(text: string): Reading<Upstream> {
   const [, scheme = '', rest = ''] = /^(\w+):\/\/(.*)$/s.exec(text) ?? [];
-  const transport = TRANSPORTS.get(scheme);
+  const transport = SCHEMES.get(scheme);
   if (transport !== undefined) return readEncrypted(rest, scheme, transport.port);
   if (scheme !== '') {
-    const others = [...TRANSPORTS].map(([name, { words }]) => `${name}:// before it for ${words}`);
+    const others = [...SCHEMES].map(([name, { words }]) => `${name}:// before it for ${words}`);
     const fix = `write an address alone for DNS on UDP and TCP, or ${others.join(', or ')}`;
     return { message: `"${scheme}://" is not supported`, fix };
   }

@@ -1,5 +1,11 @@
 /** Transports that a test makes up, in place of those with sockets. */
-import type { Exchange, GiveUp, Transport, Transports } from '../../../src/serving/forwarder/exchange.ts';
+import type {
+  Exchange,
+  GiveUp,
+  Transport,
+  TransportKind,
+  Transports,
+} from '../../../src/serving/forwarder/exchange.ts';
 import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { socketTransports } from './udp-kinds.ts';
 
@@ -38,12 +44,15 @@ export class MadeUpTransport implements Transport {
   }
 }
 
-/** The transports as they are, except that `open` opens them. */
+/** A test adds the traits of transports of its own. */
+export const MADE_UP: Record<string, Omit<TransportKind, 'open'>> = {};
+
+/** The transports as they are, and those that were made up, except that `open` opens them. */
 export function transportsOf(
   open: (name: string, upstream: Upstream, onMismatch: () => void) => Transport,
 ): Transports {
   return Object.fromEntries(
-    Object.entries(socketTransports()).map(([name, kind]) => [
+    Object.entries({ ...socketTransports(), ...MADE_UP }).map(([name, kind]) => [
       name,
       { ...kind, open: (upstream: Upstream, { onMismatch }) => open(name, upstream, onMismatch) },
     ]),

@@ -1,8 +1,17 @@
-/** A transport is a row of a table: a made-up transport is asked, timed, counted and padded as its row says. */
+/**
+ * A made-up transport is asked, timed, counted and padded as its traits say, and reaches the whole server. A new transport that
+ * opens its own sockets touches three files under src/:
+ *
+ *     serving/forwarder/new.ts   its `TransportKind`
+ *     daemon/serving-rooms.ts    hands it in
+ *     config/kinds/upstream.ts   its scheme and port
+ */
 import t from 'tap';
+import { SCHEMES } from '../../../src/config/kinds/upstream.ts';
 import { type Exchange, matchReply } from '../../../src/serving/forwarder/exchange.ts';
+import { VirtualSite } from '../../daemon/virtual-site.ts';
 import type { VirtualTime } from '../../helpers/virtual-time.ts';
-import { MadeUpTransport } from './made-up-transport.ts';
+import { MADE_UP, MadeUpTransport } from './made-up-transport.ts';
 import { socketTransports } from './udp-kinds.ts';
 import { ask, shown, upstream, VirtualUpstreams } from './virtual-upstreams.ts';
 
@@ -80,3 +89,20 @@ t.test(
     );
   },
 );
+
+t.test('an operator writes it, a query takes it, and the status names it', async (t) => {
+  SCHEMES.set('pigeon', { port: 7353, words: 'DNS by pigeon' });
+  MADE_UP['pigeon'] = { roundTrips: 4, isEncrypted: true };
+  t.teardown(() => SCHEMES.delete('pigeon') && delete MADE_UP['pigeon']);
+  const zone = '{ name: loft.example.com, forwardTo: ["pigeon://10.9.9.9#loft.example"] }';
+  const site = await VirtualSite.open(t.testdir(), `zones: [${zone}]`);
+  t.match(await site.ask({ name: 'www.loft.example.com' }), {
+    rcode: 0,
+    answers: [{ data: '192.0.2.80' }],
+  });
+  t.match(site.report.upstreams, [
+    { upstream: /.*/, exchanges: { pigeon: 0 } },
+    { upstream: 'pigeon://10.9.9.9:7353#loft.example', exchanges: { pigeon: 1, udp: 0 } },
+  ]);
+  await site.close();
+});
