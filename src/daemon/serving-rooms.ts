@@ -106,6 +106,7 @@ function listening({ handed, outliving, clock, log }: DaemonParts, { libc, datag
   if (opened?.kind === 'failed') LISTENER_MESSAGES.takenNotKept(log, { detail: opened.detail });
   return {
     createUdp: udpListeners(datagrams),
+    libc,
     hasPacketInfo: datagrams !== undefined,
     handed: new HandedListenSockets(sockets, libc?.duplicate),
     taken: opened?.kind === 'open' ? new TakenQueries(opened.file, clock, log) : undefined,

@@ -20,6 +20,8 @@ export type Connected =
 export interface Libc {
   /** Opens and binds; returns the descriptor and the real port. Throws an error with the system's `code`. */
   open(family: 4 | 6, address: Uint8Array, port: number, options: SocketOptions): OpenSocket;
+  /** Opens a socket for connections as Node does, binds it and listens; as `open` otherwise. */
+  listen(family: 4 | 6, address: Uint8Array, port: number, backlog: number): OpenSocket;
   /** Makes a socket that another process has bound ready for a batch. Throws an error with the system's `code`. */
   adopt(fd: number, options: SocketOptions): void;
   /** Describes an open descriptor; `undefined` where it is no socket for datagrams or connections over IP. */

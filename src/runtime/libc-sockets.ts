@@ -35,6 +35,7 @@ export interface Contact {
 }
 
 /** Numbers of Linux that both files pass to its calls: socket(2), ip(7), ipv6(7), recv(2). */
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
@@ -62,6 +63,7 @@ export function systemError(call: string, reason: number): Error {
 /** In the form that `node:ffi` takes. */
 const SIGNATURES = {
   socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
+  listen: { arguments: ['int32', 'int32'], return: 'int32' },
   bind: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
   connect: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
   getsockname: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
@@ -86,9 +88,9 @@ const SIGNATURES = {
   uv_close: { arguments: ['pointer', 'pointer'], return: 'void' },
 } as const;
 
-const SOCK_STREAM = 1;
 const SOCK_RAW = 3;
 const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
 const SO_TYPE = 3;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
@@ -114,21 +116,24 @@ export function createSockets(contact: Contact, watch: Libc['watch']): Pick<Libc
   };
 }
 
-/** Binds an open socket and makes it ready; closes it where that fails. */
+/** Binds an open socket and makes it ready, for datagrams or for connections; closes it where that fails. */
 export function bindSocket(
   contact: Contact,
   fd: number,
   name: Uint8Array<ArrayBuffer>,
-  options: SocketOptions,
+  options: SocketOptions | { readonly backlog: number },
 ): OpenSocket {
   const { calls, errno } = contact;
   try {
     // before the first datagram can come: one without packet information gets its reply from the wrong address
-    adoptSocket(contact, fd, options);
+    if (!('backlog' in options)) adoptSocket(contact, fd, options);
+    // connections of the process before may still be ending on this port
+    else calls.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, new Int32Array([1]), 4);
     const family = name[0] === AF_INET ? 4 : 6;
     const length = new Uint32Array([nameOctets(family)]);
     if (calls.bind(fd, name, length[0] ?? 0) < 0 || calls.getsockname(fd, name, length) < 0)
       throw systemError('bind', errno());
+    if ('backlog' in options && calls.listen(fd, options.backlog) < 0) throw systemError('listen', errno());
     return { fd, port: portOf(name) };
   } catch (error) {
     calls.close(fd);

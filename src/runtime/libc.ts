@@ -54,6 +54,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
+  SOCK_STREAM,
   systemError,
 } from './libc-sockets.ts';
 
@@ -124,6 +125,11 @@ function createLibc(ffi: Ffi): Libc {
       if (fd < 0) throw systemError('socket', -fd);
       return bindSocket(contact, fd, socketName(family, address, port), options);
     },
+    listen(family, address, port, backlog) {
+      const fd = openSocket(contact, family, SOCK_STREAM);
+      if (fd < 0) throw systemError('socket', -fd);
+      return bindSocket(contact, fd, socketName(family, address, port), { backlog });
+    },
     connect: (family, port, peer) => openConnected(contact, family, port, peer),
     watch,
     send(fd, octets) {
@@ -166,12 +172,12 @@ function openConnected(
 }
 
 /** The descriptor, or minus errno. */
-function openSocket({ calls, errno }: Contact, family: 4 | 6): number {
+function openSocket({ calls, errno }: Contact, family: 4 | 6, type = SOCK_DGRAM): number {
   const domain = family === 4 ? AF_INET : AF_INET6;
   let fd = -1;
   let reason: number = EINTR;
   while (reason === EINTR) {
-    fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fd = calls.socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     reason = fd < 0 ? errno() : 0;
   }
   // otherwise a wildcard of IPv6 takes the port of IPv4 too

@@ -9,7 +9,7 @@ import { loadDatagramCalls } from '../../runtime/libc.ts';
 import { bindError, type ListenAddress, type ListenerError, systemCode } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import type { HandedListenSockets } from './socket-plan.ts';
-import { TcpListener, type TcpSlots } from './tcp.ts';
+import { TcpListener, type TcpListenerContext } from './tcp.ts';
 import {
   type CreateUdpListener,
   createPlainUdpListener,
@@ -19,9 +19,8 @@ import {
 } from './udp.ts';
 import { BatchedUdpListener, SharedBatches } from './udp-batched.ts';
 
-export interface BindContext extends UdpListenerContext {
+export interface BindContext extends UdpListenerContext, TcpListenerContext {
   readonly createUdp: CreateUdpListener;
-  readonly slots: TcpSlots;
   readonly handed?: HandedListenSockets;
 }
 

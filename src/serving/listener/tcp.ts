@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../log/log.ts';
 import { isSix } from '../../protocol/words/address-text.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Libc } from '../../runtime/datagrams.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { COUNT } from '../counters.ts';
 import { type ClientAddress, type ClientAddressBook, networkText, parseClientAddress } from './clients.ts';
@@ -20,6 +21,8 @@ export interface TcpListenerContext {
   readonly slots: TcpSlots;
   readonly timers: Timers;
   readonly log: Log;
+  /** Opens the socket, where C can be called. */
+  readonly libc?: Pick<Libc, 'listen' | 'watch' | 'close'> | undefined;
 }
 
 const BACKLOG = 511;
@@ -29,6 +32,8 @@ export class TcpListener {
   readonly #server: Server;
   readonly #own = new Set<TcpConnection>();
   readonly #fd: number | undefined;
+  /** A socket that no client has connected to yet. */
+  #untouched: { readonly watch: Disposable; readonly release: () => void } | undefined;
   address: ListenAddress;
   #closed: Promise<void> | undefined;
 
@@ -54,6 +59,7 @@ export class TcpListener {
   async start(): Promise<void> {
     const server = this.#server;
     const { address, port } = this.address;
+    if (this.#listenInC()) return;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       const bound = { host: address, port, ipv6Only: isSix(address) };
@@ -65,7 +71,41 @@ export class TcpListener {
     });
     const bound = server.address();
     if (bound !== null && typeof bound === 'object') this.address = { address, port: bound.port };
-    server.on('error', (error) => {
+    this.#surviveErrors();
+  }
+
+  /**
+   * Node's server takes a twentieth of a start to listen. So the socket is opened in C, where connections wait in its backlog, and Node
+   * takes it over with the first of them. A link-local address needs its interface's number, which Node knows how to find.
+   */
+  #listenInC(): boolean {
+    const { libc } = this.#context;
+    const { address, port } = this.address;
+    const octets = parseClientAddress(address)?.octets;
+    if (libc === undefined || this.#fd !== undefined || octets === undefined || address.includes('%'))
+      return false;
+    const { fd, port: bound } = libc.listen(isSix(address) ? 6 : 4, octets, port, BACKLOG);
+    const release = () => libc.close(fd);
+    try {
+      this.#untouched = { watch: libc.watch(fd, () => this.#takeOver(fd)), release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+    this.address = { address, port: bound };
+    return true;
+  }
+
+  #takeOver(fd: number): void {
+    this.#untouched?.watch[Symbol.dispose]();
+    this.#untouched = undefined;
+    this.#surviveErrors();
+    this.#server.listen({ fd, backlog: BACKLOG, exclusive: true });
+  }
+
+  #surviveErrors(): void {
+    const { address } = this.address;
+    this.#server.on('error', (error) => {
       // out of descriptors, most likely; existing connections go on
       this.#context.slots.intake.counters.add(COUNT.tcpAcceptErrors);
       LISTENER_MESSAGES.acceptFailed(this.#context.log, { err: error, address });
@@ -74,6 +114,9 @@ export class TcpListener {
 
   /** Accepts no more; connections end when they are answered, or after `graceMs`. Called again with 0: at once. */
   close(graceMs: number): Promise<void> {
+    this.#untouched?.watch[Symbol.dispose]();
+    this.#untouched?.release();
+    this.#untouched = undefined;
     this.#closed ??= new Promise((resolve) => {
       const deadline = this.#context.timers.after(graceMs, () => this.#destroyAll());
       this.#server.close(() => {

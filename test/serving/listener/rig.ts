@@ -10,6 +10,7 @@ import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';
 import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
+import type { Libc } from '../../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
 import {
@@ -141,6 +142,7 @@ export interface RigOptions {
   readonly clock?: Clock;
   readonly timers?: Timers;
   readonly pendingLimit?: number;
+  readonly libc?: Libc | undefined;
 }
 
 /** Everything that a listener of this room needs; with the system's clock unless `options` has another. */
@@ -163,6 +165,7 @@ export function makeRig(options: RigOptions = {}) {
     clients: new ClientAddressBook(),
     clock: options.clock ?? systemClock,
     timers: options.timers ?? systemTimers,
+    libc: options.libc,
   };
   const slots = new TcpSlots(context, { ...LIMITS, ...options.limits });
   return { ...context, slots };

@@ -1,5 +1,7 @@
 import { Socket } from 'node:net';
 import t from 'tap';
+import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
+import { TcpListener } from '../../../src/serving/listener/tcp.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import {
   eventually,
@@ -8,6 +10,7 @@ import {
   ids,
   LIMITS,
   listenTcp,
+  makeRig,
   query,
   rcodeOf,
   StubHandler,
@@ -299,3 +302,49 @@ t.test('many clients at once: every reply reaches the client that asked', async 
     t.equal(foreign.length, 0, `client ${i}`);
   }
 });
+
+const calls = await loadDatagramCalls();
+const [libc, skip] = calls.kind === 'available' ? [calls.libc, false] : [undefined, calls.reason];
+
+t.test(
+  'a socket that was opened in C: clients that connect at once, and those after them',
+  { skip },
+  async (t) => {
+    for (const address of ['127.0.0.1', '::1']) {
+      const { port, counters } = await listenTcp(t, { libc }, address);
+      const clients = Array.from({ length: 40 }, () => new TcpClient(t, port, address));
+      for (const [id, client] of clients.entries()) client.send(query(id));
+      for (const [id, client] of clients.entries()) t.same(ids(await client.atLeast(1)), [id]);
+      const later = new TcpClient(t, port, address);
+      later.send(query(99));
+      t.same(ids(await later.atLeast(1)), [99], address);
+      t.equal(counters.get('tcpAcceptErrors'), 0);
+    }
+  },
+);
+
+t.test(
+  'a socket that was opened in C: refused as by Node, and its port is free after it',
+  { skip },
+  async (t) => {
+    const bound = await listenTcp(t, { libc });
+    const at = { address: '127.0.0.1', port: bound.port };
+    const bind = (address: typeof at, how: Parameters<typeof makeRig>[0]) =>
+      new TcpListener(address, makeRig(how)).start();
+    for (const [address, code] of [
+      [at, 'EADDRINUSE'],
+      [{ address: '192.0.2.1', port: 0 }, 'EADDRNOTAVAIL'],
+    ] as const)
+      for (const how of [{ libc }, {}]) await t.rejects(bind(address, how), { code }, code);
+    await bound.listener.close(0); // no client has come
+    for (const how of [{ libc }, { libc }, {}]) {
+      const next = new TcpListener(at, makeRig(how));
+      await next.start();
+      const client = new TcpClient(t, at.port);
+      client.send(query(7));
+      t.same(ids(await client.atLeast(1)), [7]);
+      await next.close(0); // the server ends first: its side of the connection waits on this port
+      await client.closed();
+    }
+  },
+);

@@ -38,6 +38,10 @@ class ScriptedLibc implements Libc {
     return { fd: 9, port: 53 };
   }
 
+  listen(): never {
+    throw new Error('a listener of datagrams takes no connections');
+  }
+
   connect(): never {
     throw new Error('a listener connects to nobody');
   }
