@@ -49,6 +49,9 @@ export const ROWS: Readonly<Record<string, (test: RowTest) => Promise<void>>> = 
     if (state !== 'connected') t.match(reply, stale(onSite));
     t.match(await ask('mail.example.com', 'AAAA'), { rcode: 0, answers: [] });
   },
+  'AAAA of a name of which only A was asked before': async ({ t, state, ask }) => {
+    if (state !== 'connected') t.match(await ask('www.example.com', 'AAAA'), { rcode: 0, answers: [] });
+  },
   'a name that nobody asked before': async ({ t, state, ask, onSite }) => {
     const reply = await ask(`${state}.many.example.com`);
     if (state === 'connected') t.same(data(reply), ['192.0.2.77']);

@@ -1,6 +1,6 @@
 /** Answers that are fetched first: forward the question, store the answer, and give a stored answer where none comes in time. */
 import { FLAG } from '../../protocol/wire/header.ts';
-import type { Query } from '../../protocol/wire/query.ts';
+import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { JUST_NOW } from '../../protocol/wire/response-patch.ts';
 import { isAboutName, isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
@@ -118,6 +118,7 @@ export class FetchedAnswers {
   ): boolean {
     const { cache, rules, upstreams } = this.#deps;
     if (!upstreams.isLinkCut(route) || !mayBeMadeUp(octets, index)) return false;
+    if (index.rcode === RCODE.NXDOMAIN && hasOtherAddress(cache, query, nowMs)) return true;
     const kept = cache.peekAny(query, nowMs, true)?.answer.kind;
     if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
     const rule = rules.disconnected.find(query);
@@ -173,6 +174,17 @@ const PREFETCHED: Pick<Reply, 'fail'> = {
 
 function failed(extendedError: number | undefined): FetchedAnswer {
   return { origin: 'failed', extendedError };
+}
+
+/**
+ * Whether an answer with the other type of address, A or AAAA, is kept for the name. A client that asks for both loses the
+ * address that it has through a failure or NXDOMAIN for the other type (musl). Makes objects: not for the path of an answer.
+ */
+export function hasOtherAddress(cache: ResolverDeps['cache'], query: Query, nowMs: number): boolean {
+  if (query.qtype !== TYPE.A && query.qtype !== TYPE.AAAA) return false;
+  const name = new Uint8Array(query.octets.subarray(query.nameStart, query.nameEnd));
+  const other = ownQuery(name, query.qtype === TYPE.A ? TYPE.AAAA : TYPE.A, false);
+  return cache.peekAny(other, nowMs, true)?.answer.kind === 'positive';
 }
 
 /**

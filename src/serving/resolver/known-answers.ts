@@ -17,7 +17,7 @@ import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.t
 import { ageSeconds, type CachedAnswer, freshness, type GivenAnswer } from '../answer-cache/cached-answer.ts';
 import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
 import { type GivenOctets, NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
-import type { FetchedAnswers } from './fetched-answers.ts';
+import { type FetchedAnswers, hasOtherAddress } from './fetched-answers.ts';
 import { type ResolverDeps, StatusAnswers } from './resolver-deps.ts';
 
 /** Labels of a known name at most, so that a name of 127 labels costs no more than a name of 17. */
@@ -89,7 +89,7 @@ export class OwnAnswers {
         turn.route = found.route;
         return PASS;
       case 'answer':
-        // A special-use zone can contain the reverse names of a VPC. During a cut a later step computes these names, so this step passes.
+        // a special-use zone can contain reverse names of a VPC, which a later step computes in a cut
         if (localZones.findRule(query) === undefined && this.#isComputed(turn)) return PASS;
         return this.write(turn, found.answer);
       case 'rcode':
@@ -206,10 +206,8 @@ function parsePrefix(query: Query, labels: number, prefix: Query): void {
   parseQuery(prefix, message, 0, message.length);
 }
 
-/**
- * Each answer turns the order of the addresses by a step of this size, so that all addresses come first equally often. A
- * plain count fails for a client that asks for two names in turn: it would get the same order of each for ever.
- */
+// Each answer turns the order of the addresses by this step, so that all come first equally often. A plain count fails for a
+// client that asks for two names in turn: it would get the same order of each for ever.
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
 /** Stored answers of upstreams. */
@@ -250,13 +248,19 @@ export class KeptAnswers {
     return hasFailed || this.#deps.upstreams.isCut(query, route);
   }
 
+  /** NODATA for one type of address while nobody can be asked, where the other type is kept. */
+  besideAddress(turn: Turn): number {
+    if (!this.#deps.upstreams.isCut(turn.query, turn.route)) return PASS;
+    return hasOtherAddress(this.#deps.cache, turn.query, turn.nowMs) ? writeNoData(turn) : PASS;
+  }
+
   fresh(turn: Turn): number {
     const { cache } = this.#deps;
     const { query, nowMs } = turn;
     const kept = cache.find(query, nowMs);
-    const state = kept && freshness(kept, nowMs, cache.settings);
-    if (kept === undefined || state === 'stale' || kept.kind === 'failure')
-      return this.#withoutAsking(kept, turn);
+    if (kept === undefined || kept.kind === 'failure') return this.#withoutAsking(kept, turn);
+    const state = freshness(kept, nowMs, cache.settings);
+    if (state === 'stale') return this.#withoutAsking(kept, turn);
     if (state === 'prefetch') this.#fetched.prefetch(query, kept, turn.route, nowMs);
     this.#age.ageSeconds = ageSeconds(kept, nowMs);
     return this.#write(turn, kept, this.#age);
@@ -326,10 +330,11 @@ export class KeptAnswers {
   }
 
   #failed(turn: Turn, failure: CachedAnswer, isCut: boolean): number {
-    const { query } = turn;
+    const { query, route, nowMs } = turn;
     // a remembered failure must not hide an answer that needs no upstream
     const hasRule = isCut && this.#deps.rules.disconnected.find(query).kind !== 'stale';
-    if (hasRule || (isCut && this.#own.isSearchLeak(query, turn.route))) return PASS;
+    if (hasRule || this.#own.isSearchLeak(query, route)) return PASS;
+    if (isCut && hasOtherAddress(this.#deps.cache, query, nowMs)) return PASS;
     this.#own.noteFailed(query);
     const extendedError = isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     return this.#write(turn, failure, JUST_NOW, extendedError);

@@ -22,7 +22,7 @@ import {
   TurnRelay,
 } from '../turn.ts';
 import { AliasClaims, AliasFollower } from './alias-follower.ts';
-import { type FetchedAnswer, FetchedAnswers } from './fetched-answers.ts';
+import { type FetchedAnswer, FetchedAnswers, hasOtherAddress } from './fetched-answers.ts';
 import { KeptAnswers, OwnAnswers, writeEmpty, writeNoData } from './known-answers.ts';
 import type { ResolverDeps, ResolverOptions, ResolverRules } from './resolver-deps.ts';
 
@@ -143,6 +143,7 @@ export class Resolver implements QueryHandler {
       turn.origin = ORIGIN.disconnected;
       const rule = rules.disconnected.find(query);
       if (rule.kind !== 'stale') return this.#own.writeRule(turn, rule);
+      if (hasOtherAddress(this.#deps.cache, query, turn.nowMs)) return writeNoData(turn);
       if (this.#own.isSearchLeak(query, route)) return this.#own.denyLeak(turn);
     } else this.#deps.failedNames?.note(query, turn.nowMs);
     turn.origin = ORIGIN.failed;
@@ -259,6 +260,16 @@ function resolverSteps(
       answer: (turn) => own.notRecursive(turn),
     },
     {
+      name: 'beside-address',
+      origin: ORIGIN.disconnected,
+      why: 'the name has an address of the other type: a failure would take it from a client that asks for both',
+      after: {
+        'computed-name': 'a rule speaks for both types of address',
+        'not-recursive': 'it is no data that is here',
+      },
+      answer: (turn) => kept.besideAddress(turn),
+    },
+    {
       name: 'ds-of-own-zone',
       origin: ORIGIN.localZone,
       why: "DS of a zone of ours belongs to the parent's servers, and they cannot be asked",
@@ -277,6 +288,7 @@ function resolverSteps(
       origin: ORIGIN.forwarded,
       why: 'a question that no step can answer goes to upstreams',
       after: {
+        'beside-address': 'in a cut every question to an upstream fails',
         'ds-of-own-zone': 'in a cut every question to an upstream fails',
         'search-leak': 'in a cut every question to an upstream fails',
       },

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { rr } from '../../helpers/zone-text.ts';
-import { addresses, Rig } from './rig.ts';
+import { addresses, denial, Rig } from './rig.ts';
 
 const disconnected = {
   regions: ['us-west-2'],
@@ -105,4 +105,46 @@ t.test('a remembered failure hides no rule', async (t) => {
   t.equal((await rig.answer({ name: 'ip-10-0-3-10.us-west-2.compute.internal' })).rcode, 2);
   rig.down.add('default');
   t.match(rig.now({ name: 'ip-10-0-3-10.us-west-2.compute.internal' }), { rcode: 0 });
+});
+
+t.test('beside an address of one type that is kept, the other type is no failure', async (t) => {
+  const name = 'www.example';
+  const nothing = { rcode: 0, answers: [], authorities: [], ede: 3 };
+  const dead = () => ({ extendedError: 22, reason: 'timeout' }) as const;
+  const siteThatKnows = async () => {
+    const rig = new Rig({ disconnected });
+    rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
+    await rig.answer({ name });
+    return rig;
+  };
+  const other = { name, type: 'AAAA', edns: {} };
+
+  for (const ageMs of [1_000, 100_000]) {
+    const rig = await siteThatKnows();
+    await rig.time.advance(ageMs);
+    rig.down.add('default');
+    t.match(rig.now(other), nothing, `${ageMs} ms after the address`);
+    t.match(rig.now({ ...other, edns: { dnssecOk: true } }), nothing);
+    t.match(await rig.answer({ ...other, type: 'MX' }), { rcode: 2 }, 'mail would go elsewhere');
+    t.match(rig.now({ ...other, rd: false }), { rcode: 5 });
+    t.match(await rig.answer({ ...other, name: 'unknown.example' }), { rcode: 2 });
+  }
+
+  const denying = await siteThatKnows();
+  denying.isLinkCut = true;
+  denying.says = (question) => denial(question, 3);
+  t.match(await denying.answer(other), nothing, 'a resolver on the site denies what it cannot ask for');
+
+  const waited = await siteThatKnows();
+  waited.says = () => {
+    waited.down.add('default');
+    return dead();
+  };
+  t.match(await waited.answer(other), nothing, 'a client that waited for a dead upstream');
+
+  const failing = await siteThatKnows();
+  failing.says = dead;
+  t.match(await failing.answer(other), { rcode: 2 }, 'connected, a failure is passed on');
+  failing.down.add('default');
+  t.match(failing.now(other), nothing, 'a remembered failure');
 });

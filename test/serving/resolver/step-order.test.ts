@@ -68,6 +68,7 @@ const QUESTIONS: readonly QueryText[] = [
     { name, edns: {} },
     { name, edns: {}, rd: false },
     { name, type: 'AAAA', edns: {} },
+    { name, type: 'AAAA', edns: {}, rd: false },
   ]),
   { name: 'own.example', type: 'DS' },
   { name: 'own.example', type: 'DS', rd: false },
