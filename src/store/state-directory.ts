@@ -9,7 +9,7 @@
  * socket named after the directory replaces the lock. It keeps apart all processes of this host and network namespace.
  */
 import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Random } from '../runtime/random.ts';
@@ -117,7 +117,11 @@ export class DirectoryLock implements Disposable {
     if (this.#held !== undefined && this.#identity === (await this.#identityNow())) return this.#ours();
     this.#release();
     // SQLite works in this thread, which must not wait for a disk that hangs: the same calls wait in the pool before
-    await this.#disk.run(() => tryOpen(this.#path));
+    await this.#disk.run(async () => {
+      // the start has made it: one that is missing was removed since, and what is known would end with this process
+      await mkdir(this.#directory, { mode: DIRECTORY_MODE }).catch(() => undefined);
+      await tryOpen(this.#path);
+    });
     const outcome = this.#isDisposed ? 'given up' : await lockFile(this.#path, this.#directory);
     if (typeof outcome === 'string') {
       this.#latest = { kind: 'taken', detail: `lock "${this.#path}": ${outcome}` };

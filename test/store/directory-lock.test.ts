@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
@@ -93,15 +102,25 @@ t.test('a directory that is replaced under a running process is claimed again, o
 });
 
 t.test('a directory that was gone and is made again is locked as before', async (t) => {
-  const root = t.testdir({ state: {} });
+  const root = join(t.testdir({ root: { state: {} } }), 'root');
   const directory = join(root, 'state');
   const { lock, claim } = claimed(directory);
   t.match(await claim, { kind: 'ours', doubt: undefined });
-  renameSync(directory, join(root, 'moved'));
+  renameSync(root, `${root}-moved`);
   t.match(await lock.claim(), { kind: 'ours', doubt: /unable to open database file/ });
-  mkdirSync(directory);
+  mkdirSync(directory, { recursive: true });
   t.match(await lock.claim(), { kind: 'ours', doubt: undefined });
   t.match(await claimed(directory).claim, { kind: 'taken' }, 'a second server is noticed');
+  lock[Symbol.dispose]();
+});
+
+t.test('a directory that was removed is made again, so that what is known is kept', async (t) => {
+  const directory = join(t.testdir({ state: {} }), 'state');
+  const { lock, claim } = claimed(directory);
+  await claim;
+  rmSync(directory, { recursive: true });
+  t.match(await lock.claim(), { kind: 'ours', doubt: undefined, epoch: 2 });
+  t.ok(existsSync(directory));
   lock[Symbol.dispose]();
 });
 
