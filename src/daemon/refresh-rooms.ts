@@ -11,12 +11,12 @@ import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { RetainedRecord } from '../records/retained-record.ts';
 import { askedRegion, traitsOf } from '../records/sources.ts';
 import { addressCheck, connectTcp } from '../refresh/address-checks.ts';
+import { type ClusterSettings, createSources, type SourceConnections } from '../refresh/cluster-sources.ts';
 import { createSignOfLife, LinkProbe, type ServicePlace } from '../refresh/link-probe.ts';
 import { OutpostWatch } from '../refresh/outpost-watch.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-answer.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
-import { type ClusterSettings, createSources, type SourceConnections } from '../refresh/source-builder.ts';
 import { GivingBack } from '../runtime/memory.ts';
 import { inSlices } from '../runtime/slices.ts';
 import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
@@ -82,7 +82,7 @@ export function buildRefreshRooms(parts: DaemonParts, deps: Deps) {
   const connections = { ...upstream, poll: network?.poll ?? farSide.poll, asked: sign.asked };
   const probe = new LinkProbe({
     ...(network === undefined ? sign : { ping: network.ping }),
-    onDoubt: (region) => plane.confirm(region),
+    onDoubt: (region) => plane.pollWorking(region),
     clock,
     timers,
     random,

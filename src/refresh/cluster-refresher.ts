@@ -29,6 +29,14 @@ import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
+import {
+  type ClusterSettings,
+  contextFor,
+  evidenceOf,
+  mayPoll,
+  planSettingsOf,
+  type RefreshTimes,
+} from './cluster-sources.ts';
 import { AGE_WARNINGS_MS, clusterWarnings } from './cluster-warnings.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
@@ -37,14 +45,6 @@ import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reco
 import { type Standing, withProofs } from './reconcile/prove.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
-import {
-  type ClusterSettings,
-  contextFor,
-  evidenceOf,
-  mayPoll,
-  planSettingsOf,
-  type RefreshTimes,
-} from './source-builder.ts';
 import {
   type CredentialState,
   ForewarningLog,
@@ -165,7 +165,7 @@ export class ClusterRefresher {
   }
 
   /** The link to `region` is in doubt: polls the sources whose last poll there succeeded. */
-  confirm(region: string): void {
+  pollWorking(region: string): void {
     for (const { name, latest } of this.#pollers.values()) {
       if (latest === 'succeeded' && askedRegion(name, this.#settings.region) === region) this.#poll(name);
     }

@@ -39,7 +39,7 @@ export class RecordKeeper {
   }
 
   /** Saves and publishes the newest records; calls in quick succession become one. */
-  changed(): void {
+  saveAndPublish(): void {
     if (this.#isStopped) return;
     this.#isSaveFirst = true;
     this.#isPublishWanted = true;
@@ -47,7 +47,7 @@ export class RecordKeeper {
   }
 
   /** Publishes without waiting for the disk, because only ages have changed. Resolves when the records are published. */
-  async confirmed(): Promise<void> {
+  async publishSoon(): Promise<void> {
     if (this.#isStopped) return;
     this.#isPublishWanted = true;
     this.#publishing ??= this.#publishAll();

@@ -21,6 +21,7 @@ import type { Timers } from '../runtime/timers.ts';
 import { type AddressCheck, AddressChecks } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
+import type { ClusterSettings, RefreshTimes } from './cluster-sources.ts';
 import type { Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
 import { asAnswered } from './reconcile/prove.ts';
@@ -34,7 +35,6 @@ import {
   toWallTime,
 } from './reconcile/timeline.ts';
 import { RecordKeeper, type RecordKeeperOptions, type RecordSets } from './record-keeper.ts';
-import type { ClusterSettings, RefreshTimes } from './source-builder.ts';
 
 export interface RefreshPlaneOptions {
   readonly clusters: readonly ClusterSettings[];
@@ -112,7 +112,7 @@ export class RefreshPlane {
   async load(initialRecords: readonly EndpointRecord[]): Promise<void> {
     await this.#take([], this.#options.clusters, initialRecords);
     this.#isRunning = true;
-    await this.#keeper.confirmed();
+    await this.#keeper.publishSoon();
   }
 
   /**
@@ -162,8 +162,8 @@ export class RefreshPlane {
   }
 
   /** The link to a Region is in doubt: polls the sources whose last poll there succeeded. */
-  async confirm(region: string): Promise<void> {
-    await this.#forEach(this.#members, ({ refresher }) => refresher.confirm(region));
+  async pollWorking(region: string): Promise<void> {
+    await this.#forEach(this.#members, ({ refresher }) => refresher.pollWorking(region));
   }
 
   /**
@@ -186,7 +186,7 @@ export class RefreshPlane {
     const coming = await this.#take(members, clusters, parked);
     if (this.#isStopped) return;
     this.#isRunning = true;
-    this.#keeper.changed();
+    this.#keeper.saveAndPublish();
     if (this.#isStarted) await this.#forEach(coming, start);
   }
 
@@ -255,7 +255,7 @@ export class RefreshPlane {
     const { monotonicMs: sinceMs } = this.#now();
     const timed = pin && { addresses: pin.addresses, why: pin.why, by: pin.by };
     member?.refresher.repin(timed && { ...timed, sinceMs, untilMs: sinceMs + pin.forMs });
-    await this.#keeper.confirmed();
+    await this.#keeper.publishSoon();
   }
 
   #now(): Moment {
@@ -300,19 +300,19 @@ export class RefreshPlane {
     const { pause, onChanges } = this.#options;
     const staying = await inSlices(pairUp(clusters, members, identityOfMember), pause);
     const kept = new Set(staying.values());
-    const unclaimed = [...parked];
+    const found = [...parked];
     await this.#forEach(
       members.filter((member) => !kept.has(member)),
       (member) => {
         stop(member);
-        unclaimed.push(inWallTime(member, this.#now()));
+        found.push(inWallTime(member, this.#now()));
       },
     );
     const newcomers = clusters.filter((settings) => !staying.has(settings));
-    // all newcomers together: a record goes to the cluster that has the best claim to it
-    const own = await inSlices(pairUp(newcomers, unclaimed, identityOf), pause);
+    // all newcomers together: a record goes to the cluster that it fits best
+    const own = await inSlices(pairUp(newcomers, found, identityOf), pause);
     const taken = new Set(own.values());
-    const stillParked = unclaimed.filter((record) => !taken.has(record));
+    const stillParked = found.filter((record) => !taken.has(record));
     const coming: Member[] = [];
     const next: Member[] = [];
     await this.#forEach(clusters, (settings) => {
@@ -370,7 +370,7 @@ export class RefreshPlane {
     const onChange = () => {
       if (this.#isStopped) return;
       refresher.checked(checks.standings);
-      if (this.#isRunning) this.#keeper.confirmed();
+      if (this.#isRunning) this.#keeper.publishSoon();
     };
     const requestFor = (address: string) => proofRequest(refresher, address);
     const { intervalMs } = probe;
@@ -386,8 +386,8 @@ export class RefreshPlane {
     if (changes.length > 0) this.#options.onChanges?.(member.refresher.snapshot(), changes);
     if (!this.#isRunning) return;
     // clients need not wait for the disk to hear of a proof, which the next start can repeat
-    if (changes.some(({ kind }) => kind !== 'proof' && kind !== 'withheld')) this.#keeper.changed();
-    else this.#keeper.confirmed();
+    if (changes.some(({ kind }) => kind !== 'proof' && kind !== 'withheld')) this.#keeper.saveAndPublish();
+    else this.#keeper.publishSoon();
   }
 
   #watchClock(): void {
@@ -395,7 +395,7 @@ export class RefreshPlane {
       const isSet = !isSameOffset(offsetOf(this.#now()), offsetOf(this.#moment));
       // what is left of a pin is on the disk, for a later process whose clock is wrong
       const isPinned = this.#members.some(({ refresher }) => refresher.record.pin !== undefined);
-      if (isSet || isPinned) this.#keeper.confirmed();
+      if (isSet || isPinned) this.#keeper.publishSoon();
       this.#watchClock();
     });
   }

@@ -1,8 +1,7 @@
 /**
  * Polls one source of one cluster: keeps its schedule, last answer and statistics, and runs at most one poll at a time. A poll has
- * a deadline. What will be served, this file refuses to know.
+ * a deadline. At the end: when to poll again. What will be served, this file refuses to know.
  */
-
 import type { Ending, FailureReason, Observation, Source, SourceContext } from '../records/observation.ts';
 import { isNameSource, type SourceName } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
@@ -165,7 +164,7 @@ export class SourcePoller {
       phase = 'over';
       this.#ended({ observation, startedMs, durationMs, isUnsettled: false, isLate: false, ...more });
     };
-    const late = () => timedOut(this.name, deadlineMs);
+    const late = () => failure(this.name, 'timeout', `nothing within ${deadlineMs} ms`);
     const interrupt = (): void => {
       if (phase !== 'polling') return;
       phase = 'grace';
@@ -298,17 +297,9 @@ async function observe(source: Source, context: SourceContext, signal: AbortSign
   }
 }
 
-function timedOut(name: SourceName, deadlineMs: number): Observation {
-  return failure(name, 'timeout', `nothing within ${deadlineMs} ms`);
-}
-
-function failure(
-  source: SourceName,
-  reason: 'empty' | 'internal' | 'timeout',
-  what: string,
-  reachedFarSide = false,
-): Observation {
-  return { kind: 'failed', source, reason, reachedFarSide, detail: `observe by "${source}": ${what}` };
+function failure(source: SourceName, reason: FailureReason, why: string, isReached = false): Observation {
+  const detail = `observe by "${source}": ${why}`;
+  return { kind: 'failed', source, reason, reachedFarSide: isReached, detail };
 }
 
 // When to poll again: after an interval, or, after failures, after a backoff short enough for a returning link. Pure.

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { evidenceOf } from '../../src/refresh/source-builder.ts';
+import { evidenceOf } from '../../src/refresh/cluster-sources.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 import { clientsFor, credentialFiles, sourcesAt, startRegion } from './region.ts';
 

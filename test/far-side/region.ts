@@ -16,7 +16,7 @@ import { type HeadOutcome, type HeadRequest, headOf } from '../../src/far-side/h
 import { LocalFiles, SharedFiles } from '../../src/far-side/local-files.ts';
 import type { Outbound } from '../../src/far-side/outbound.ts';
 import type { Resolve, SourceContext } from '../../src/records/observation.ts';
-import { createSources, type SourceSettings } from '../../src/refresh/source-builder.ts';
+import { createSources, type SourceSettings } from '../../src/refresh/cluster-sources.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

@@ -34,7 +34,7 @@ const { ROOM_REPORTS } = await import('../../src/daemon/report.ts');
 const { createPolls, POLLS } = await import('../../src/far-side/far-side-thread.ts');
 const { errorOf, load, SMALLEST } = await import('../config/loading.ts');
 const { VirtualSite } = await import('../daemon/virtual-site.ts');
-const { createSources, evidenceOf } = await import('../../src/refresh/source-builder.ts');
+const { createSources, evidenceOf } = await import('../../src/refresh/cluster-sources.ts');
 const { LocalFiles } = await import('../../src/far-side/local-files.ts');
 const { ENDPOINTS } = await import('../../src/store/endpoints-format.ts');
 const { FileReader } = await import('../../src/store/state-backend.ts');
@@ -187,7 +187,7 @@ t.test('what carries settings to a poll names none of them', async (t) => {
   for (const file of [
     'far-side/poll.ts',
     'far-side/far-side.ts',
-    'refresh/source-builder.ts',
+    'refresh/cluster-sources.ts',
     'refresh/source-poller.ts',
     'refresh/cluster-refresher.ts',
     'refresh/refresh-plane.ts',

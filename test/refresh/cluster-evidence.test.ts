@@ -1,7 +1,7 @@
 /** What a poll says about the link, and about the credentials. */
 import t from 'tap';
 import type { Evidence } from '../../src/link/link-state.ts';
-import { evidenceOf } from '../../src/refresh/source-builder.ts';
+import { evidenceOf } from '../../src/refresh/cluster-sources.ts';
 import { A, pair, serving, setUp } from './refreshing.ts';
 import { describes, fails, hangsUntilAborted, ScriptedSource, sees } from './scripted-source.ts';
 
@@ -70,8 +70,8 @@ t.test(
     await time.advance(1_000);
     const polls = () => [dns, interfaces, cluster].map(({ polls }) => polls.length);
     const before = polls();
-    refresher.confirm('us-east-1');
-    refresher.confirm('us-west-2');
+    refresher.pollWorking('us-east-1');
+    refresher.pollWorking('us-west-2');
     await time.advance(0);
     t.strictSame(
       polls().map((count, at) => count - (before[at] ?? 0)),

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { FailureReason, ResolvedName, Source, SourceContext } from '../../src/records/observation.ts';
-import { createDnsSource } from '../../src/refresh/source-builder.ts';
+import { createDnsSource } from '../../src/refresh/cluster-sources.ts';
 import { contextOf, ENDPOINT } from '../far-side/polling.ts';
 
 const poll = (source: Source, known: Partial<SourceContext> = {}) =>

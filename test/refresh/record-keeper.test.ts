@@ -23,7 +23,7 @@ function setUp(disk: () => Promise<unknown>) {
   });
   const change = () => {
     state.version++;
-    keeper.changed();
+    keeper.saveAndPublish();
   };
   return { time, events, keeper, state, change };
 }
@@ -98,7 +98,7 @@ t.test('a change in the very moment in which a save ends is saved as well', asyn
 
 t.test('a confirmation is published at once and saved beside it', async (t) => {
   const { events, keeper, time } = setUp(hangs);
-  keeper.confirmed();
+  keeper.publishSoon();
   await time.advance(0);
   t.strictSame(events, ['publish version 0', 'save version 0']);
 });
@@ -107,7 +107,7 @@ t.test('a confirmation does not overtake a change that is being saved', async (t
   const disk = Promise.withResolvers<unknown>();
   const { events, keeper, change, time } = setUp(() => disk.promise);
   change();
-  keeper.confirmed();
+  keeper.publishSoon();
   await time.advance(0);
   t.strictSame(events, ['save version 1']);
   disk.resolve({ kind: 'saved' });
@@ -120,7 +120,7 @@ t.test(
   async (t) => {
     const { events, keeper, change, time } = setUp(saves);
     for (let turn = 0; turn < 20; turn++) {
-      if (turn % 3 === 0) keeper.confirmed();
+      if (turn % 3 === 0) keeper.publishSoon();
       else change();
       if (turn % 4 === 0) await time.advance(1);
     }
@@ -139,7 +139,7 @@ t.test('a stop saves once more, waits no longer than 2 s, and publishes nothing'
   await keeper.stop();
   t.strictSame(events, ['save version 0']);
   change();
-  keeper.confirmed();
+  keeper.publishSoon();
   await time.advance(60_000);
   t.equal(events.length, 1);
   const hanging = setUp(hangs);

@@ -1,7 +1,7 @@
 import type { ClusterDetails } from '../../src/records/endpoint-record.ts';
 import type { FailureReason, Observation, Source, SourceContext } from '../../src/records/observation.ts';
 import type { InterfaceSource, NameSource, SourceName } from '../../src/records/sources.ts';
-import type { ClusterSettings, RefreshTimes } from '../../src/refresh/source-builder.ts';
+import type { ClusterSettings, RefreshTimes } from '../../src/refresh/cluster-sources.ts';
 import type { Random } from '../../src/runtime/random.ts';
 
 /** What a scripted source does when it is asked: give this, or whatever the function settles with. */

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { createSources } from '../../src/refresh/source-builder.ts';
+import { createSources } from '../../src/refresh/cluster-sources.ts';
 import { clientsFor, pollHere, sourcesAt, startRegion } from '../far-side/region.ts';
 
 const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];

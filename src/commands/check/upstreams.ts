@@ -89,16 +89,28 @@ function dataOf({ records }: LookupReply, type: string): readonly string[] {
 }
 
 function ask(upstream: Upstream, name: string, qtype: number, overTcp = false, withEdns = false) {
-  const { address, port, transport, serverName } = upstream;
+  const { address, port, transport } = upstream;
   const query = composeOwnQuery(nameToWire(name), qtype, withEdns ? { dnssecOk: false } : undefined);
   const common = { server: { address, port }, query };
   // one connection has as long as all datagrams together: an upstream may have to find out first
   const wholeTime = { ...common, overTcp: true, timeoutMs: ATTEMPT_MS * ATTEMPTS };
   if (transport === undefined)
     return exchange(overTcp ? wholeTime : { ...common, timeoutMs: ATTEMPT_MS, attempts: ATTEMPTS });
-  const connect = () => connectTls({ host: address, port, servername: serverName, ALPNProtocols: ['dot'] });
-  return exchange({ ...wholeTime, connect });
+  const open = CONNECTIONS.get(transport);
+  const detail = `this command cannot ask over "${transport}"`;
+  return open === undefined
+    ? { kind: 'failed' as const, detail }
+    : exchange({ ...wholeTime, connect: () => open(upstream) });
 }
+
+/** By the name of the transport: a transport more that frames its messages as TCP does is a row here. */
+const CONNECTIONS = new Map([
+  [
+    'tls',
+    ({ address, port, serverName }: Upstream) =>
+      connectTls({ host: address, port, servername: serverName, ALPNProtocols: ['dot'] }),
+  ],
+]);
 
 /** `isCut`: AWS cannot be reached either, so silent upstreams are part of the cut. */
 export function upstreamFindings(

@@ -21,7 +21,7 @@ import {
   isNameSource,
   traitsOf,
 } from '../../records/sources.ts';
-import type { Claims, NameEvidence, RefusalOf } from './guard.ts';
+import type { NameEvidence, RefusalOf, SeenByKind } from './guard.ts';
 
 /** The answer of one source at this moment. An empty answer counts as unavailable: the plan doubts it and never believes it. */
 export type SourceView =
@@ -204,7 +204,11 @@ export function isUsable(state: SourceState, settings: ViewSettings, nowMs: numb
 }
 
 /** Which addresses each kind of source names that may be served. */
-export function claimsOf(sources: readonly SourceState[], settings: ViewSettings, nowMs: number): Claims {
+export function seenByKind(
+  sources: readonly SourceState[],
+  settings: ViewSettings,
+  nowMs: number,
+): SeenByKind {
   const usable = sources.filter((state) => isUsable(state, settings, nowMs));
   const addressesBy = (isKind: (source: AddressSource) => boolean) => {
     const views = usable.filter(({ source }) => isKind(source)).flatMap(({ view }) => view ?? []);

@@ -17,7 +17,6 @@ import {
   SOURCE_NAMES,
   type SourceName,
 } from '../../records/sources.ts';
-import { withoutPin } from './pin.ts';
 
 export interface Refusal {
   readonly address: string;
@@ -194,7 +193,7 @@ const DAY_MS = 24 * HOUR_MS;
 const NAME_SOURCES: readonly NameSource[] = SOURCE_NAMES.filter(isNameSource);
 
 /** Which addresses each kind of source names at this moment; empty where a kind is silent. */
-export interface Claims {
+export interface SeenByKind {
   readonly byName: ReadonlySet<string>;
   readonly byInterfaces: ReadonlySet<string>;
   /** When EC2 gave its part of `byInterfaces`; absent where EC2 is silent. */
@@ -204,11 +203,11 @@ export interface Claims {
 /** The addresses that stay although the candidate lacks them, each with the time since which the listing lacks it. */
 export function sparedAddresses(
   { addresses, confirmedAtMs }: Pick<EndpointRecord, 'addresses' | 'confirmedAtMs'>,
-  claims: Claims,
+  seen: SeenByKind,
   corroborated: readonly string[],
   nowMs: number,
 ): ReadonlyMap<string, number> {
-  const { byName, byInterfaces, listedAtMs } = claims;
+  const { byName, byInterfaces, listedAtMs } = seen;
   const isAtMostHalf = (some: readonly string[]) => some.length * 2 <= corroborated.length;
   const unlisted = corroborated.filter((address) => !byInterfaces.has(address));
   const isMostListed = isAtMostHalf(unlisted);
@@ -259,7 +258,7 @@ function wasLastNamed(
  */
 export function corroborate(
   before: readonly string[],
-  { byName, byInterfaces }: Claims,
+  { byName, byInterfaces }: SeenByKind,
   served: readonly string[],
 ): readonly string[] {
   const kept = before.filter((address) => byName.has(address) || byInterfaces.has(address));
@@ -269,14 +268,16 @@ export function corroborate(
 }
 
 /**
- * The corroborated set of a record. A state file of an earlier version does not have it. Then it is the served set, if both
- * kinds of source have seen all of that set.
+ * The corroborated set of a record. A state file of an earlier version does not have it. Then it is `addresses`, the set
+ * without a pin, if both kinds of source have seen all of it.
  */
-export function corroboratedBefore(record: EndpointRecord): readonly string[] {
-  if (record.corroborated !== undefined) return record.corroborated;
+export function corroboratedBefore(
+  { corroborated }: EndpointRecord,
+  addresses: readonly ServedAddress[],
+): readonly string[] {
+  if (corroborated !== undefined) return corroborated;
   const isSeenBy = ({ provenance }: ServedAddress, isKind: (name: SourceName) => boolean) =>
     SOURCE_NAMES.some((name) => isKind(name) && provenance[name] !== undefined);
-  const { addresses } = withoutPin(record);
   const isCorroborated = addresses.every(
     (served) => isSeenBy(served, isNameSource) && isSeenBy(served, isInterfaceSource),
   );
@@ -285,7 +286,7 @@ export function corroboratedBefore(record: EndpointRecord): readonly string[] {
 
 /** Corroborated addresses that the names drop while an interface source lists them. */
 export function contradictedBy(
-  { byName, byInterfaces }: Claims,
+  { byName, byInterfaces }: SeenByKind,
   corroborated: readonly string[],
 ): readonly string[] {
   if (byName.size === 0) return [];

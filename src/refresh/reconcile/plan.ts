@@ -9,18 +9,24 @@
  *
  * A pin is removed before a plan and laid over its result. All times are on one line, that of the caller; see timeline.ts.
  */
-import type { ClusterDetails, EndpointRecord, Pin, ServedAddress } from '../../records/endpoint-record.ts';
+import type {
+  ClusterDetails,
+  EndpointRecord,
+  Pin,
+  SeenBy,
+  ServedAddress,
+} from '../../records/endpoint-record.ts';
 import type { FailureReason } from '../../records/observation.ts';
 import { isListing, isNameSource, SOURCE_NAMES } from '../../records/sources.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import {
   type AddressView,
   type Comparison,
-  claimsOf,
   compareStates,
   evidenceOfNames,
   isUsable,
   type SourceState,
+  seenByKind,
   type ViewSettings,
 } from './compare.ts';
 import {
@@ -33,7 +39,6 @@ import {
   type Refusal,
   sparedAddresses,
 } from './guard.ts';
-import { endedPin, isObserved, pinOf, sighting, withoutPin, withPin } from './pin.ts';
 import { hasSameServed, withLeaving, withoutProofs } from './prove.ts';
 
 export interface PlanSettings extends ViewSettings, GuardSettings {
@@ -85,15 +90,16 @@ export function decide(
 ): Plan {
   const comparison = compareStates(sources, settings, nowMs);
   const { candidate, isTwoSided, basis } = comparison;
-  const claims = claimsOf(sources, settings, nowMs);
+  const seen = seenByKind(sources, settings, nowMs);
   const base = compose(previous, sources, settings, nowMs);
   // an address that only a pin named was never observed: to remove it is no loss
-  const served = withoutPin(previous).addresses.filter(isObserved);
+  const { addresses: unpinned } = withoutPin(previous);
+  const served = unpinned.filter(isObserved);
   const servedAddresses = served.map(({ address }) => address);
-  const known = corroboratedBefore(previous);
+  const known = corroboratedBefore(previous, unpinned);
   const corroborated = known.length === 0 ? servedAddresses : known;
   const observed = { ...base, addresses: base.addresses.filter(isObserved) };
-  const spared = sparedAddresses(observed, claims, corroborated, nowMs);
+  const spared = sparedAddresses(observed, seen, corroborated, nowMs);
   const awaits = awaitedSource(previous, sources, comparison, settings, nowMs);
   const byNames = isTwoSided || basis !== 'name' ? undefined : evidenceOfNames(sources);
   const decision = guard(
@@ -102,7 +108,7 @@ export function decide(
       served: servedAddresses,
       corroborated,
       spared: [...spared.keys()].filter((address) => settings.refusalOf(address) === undefined),
-      contradicted: contradictedBy(claims, known),
+      contradicted: contradictedBy(seen, known),
       held: previous.held,
       awaits,
       byNames,
@@ -125,7 +131,7 @@ export function decide(
   // a listing alone corroborates only a set that replaces a corroborated one
   const isRepeated = byNames === undefined ? isReleased && known.length > 0 : isReleased || isSteady;
   const isNewMeasure = isRepeated && awaits === undefined;
-  const after = isTwoSided ? corroborate(known, claims, addresses) : isNewMeasure ? addresses : known;
+  const after = isTwoSided ? corroborate(known, seen, addresses) : isNewMeasure ? addresses : known;
   const { held: _, ...unheld } = measured;
   const next = { ...unheld, addresses: serve(measured.addresses, addresses, sources), basis };
   return { ...finish(previous, withCorroborated(next, after), settings, nowMs), comparison, refused };
@@ -327,4 +333,73 @@ function withEndpoint(
 function withoutNames(confirmedAtMs: EndpointRecord['confirmedAtMs']): EndpointRecord['confirmedAtMs'] {
   const kept = SOURCE_NAMES.filter((name) => !isNameSource(name) && confirmedAtMs[name] !== undefined);
   return Object.fromEntries(kept.map((name) => [name, confirmedAtMs[name]]));
+}
+
+// The operator's pin: laid over the addresses that the sources found, and removed without a trace. The pin of the configuration
+// wins; a pin that a command sets is part of the record and ends by itself. Pure.
+
+/** The addresses that are served in place of those from the sources; empty without a pin. */
+function pinOf(
+  { pin }: Pick<EndpointRecord, 'pin'>,
+  settings: {
+    readonly pin: readonly string[];
+    readonly refusalOf: (address: string) => string | undefined;
+  },
+): readonly string[] {
+  if (settings.pin.length > 0 || pin === undefined) return settings.pin;
+  // a reload may have narrowed allowedAddresses since the command
+  return pin.addresses.filter((address) => settings.refusalOf(address) === undefined);
+}
+
+/** Without a pin whose time is up. */
+function endedPin(record: EndpointRecord, nowMs: number): EndpointRecord {
+  if (record.pin === undefined || nowMs < record.pin.untilMs) return record;
+  const { pin: _, ...rest } = record;
+  return rest;
+}
+
+function withPin(
+  found: EndpointRecord,
+  previous: EndpointRecord,
+  pin: readonly string[],
+  nowMs: number,
+): EndpointRecord {
+  const inRecord = ({ addresses }: EndpointRecord, address: string) =>
+    addresses.find((served) => served.address === address);
+  const addresses = pin.map((address) => {
+    const [now, before] = [inRecord(found, address), inRecord(previous, address)];
+    const proof = before?.proof ?? now?.proof;
+    return {
+      address,
+      provenance: { ...now?.provenance, pin: sighting(before?.provenance.pin, nowMs) },
+      ...(proof === undefined ? {} : { proof }),
+    };
+  });
+  const observed = found.addresses.filter(isObserved);
+  // addresses that only an earlier pin named are kept, too, because nothing better is known
+  const kept = previous.basis === 'pin' ? (previous.unpinned ?? []) : found.addresses;
+  const unpinned = observed.length > 0 ? observed : kept;
+  return { ...found, addresses, ...(unpinned.length === 0 ? {} : { unpinned }), basis: 'pin' };
+}
+
+/**
+ * The record as if nothing were pinned. Where no source has found an address, the pinned addresses stay until one does,
+ * because an endpoint is never left without addresses. An address that a source has found too loses only the mark of the pin.
+ */
+function withoutPin({ unpinned = [], ...record }: EndpointRecord): EndpointRecord {
+  if (unpinned.length > 0) return { ...record, addresses: unpinned };
+  const addresses = record.addresses.map((served) => {
+    const { pin: _, ...seenBySources } = served.provenance;
+    return isObserved(served) ? { ...served, provenance: seenBySources } : served;
+  });
+  return { ...record, addresses };
+}
+
+/** Whether a source has found the address, and not only the operator named it. */
+function isObserved({ provenance }: ServedAddress): boolean {
+  return provenance.pin === undefined || Object.keys(provenance).length > 1;
+}
+
+function sighting(before: SeenBy | undefined, atMs: number): SeenBy {
+  return { firstSeenMs: Math.min(before?.firstSeenMs ?? atMs, atMs), lastSeenMs: atMs };
 }

@@ -248,6 +248,13 @@ t.test('upstreams: silent, slow, refusing, filtering, forwarding back, public', 
     'in a cut',
   );
 
+  const other = quiet.config.upstreams.map((one) => ({ ...one, transport: 'quic' }));
+  t.match(
+    await askUpstreams({ ...quiet, config: { ...quiet.config, upstreams: other } }),
+    [{ failure: 'this command cannot ask over "quic"' }],
+    'a transport that is new is not taken for TLS',
+  );
+
   for (const silentOver of ['udp', 'tcp'] as const) {
     const half = await fakeServer(t, (query, transport) =>
       transport === silentOver ? [] : [repliedTo(query, answerTo(query))],

@@ -1,4 +1,7 @@
-/** The settings and the sources of one cluster. `dns` is asked through the upstreams, all others through far-side/. */
+/**
+ * One cluster, as the configuration gives it: its settings, its sources, what each source is asked, and what the answer says
+ * about the link. `dns` is asked through the upstreams, all others through far-side/. It keeps no answer and no schedule.
+ */
 import type { Poll, PollSettings } from '../far-side/far-side.ts';
 import type { AuthorityPlaces } from '../far-side/handshake.ts';
 import type { FarSource } from '../far-side/poll.ts';
