@@ -286,11 +286,10 @@ export class Groups {
     return this.#groups;
   }
 
-  /** The change of a group since `before`; `undefined` where no upstream left it, or the whole group is gone. */
+  /** The change of a group since `before`; `undefined` where no upstream left it. */
   changeOf(name: string, before: Members): GroupChange | undefined {
-    const members = this.#groups.get(name);
+    const members = this.#groups.get(name) ?? [];
     const membersBefore = before.get(name) ?? [];
-    if (members === undefined || members === membersBefore) return undefined;
     const [had, has] = [new Set(membersBefore), new Set(members)];
     const left = membersBefore.filter((member) => !has.has(member));
     if (left.length === 0) return undefined;

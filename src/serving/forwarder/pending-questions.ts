@@ -2,10 +2,9 @@
  * Follows each question until its clients have a reply: chooses the upstream, handles its failure, and decides the outcome.
  * Where too many questions are pending, this file decides which question gives way.
  *
- * Upstreams are asked in the operator's order, except those that are down. Health decides which upstreams take part, not which
- * comes first: an answer comes from where the operator expects it. (An order by round-trip time would send everything to the
- * upstream with the warmest cache. With every short delay it would change again.) Only an upstream whose answers come too late
- * time after time comes last: its answers reach no client anyway. Now and then a question goes to it as well.
+ * Upstreams are asked in the operator's order, so that an answer comes from where the operator expects it, except those that
+ * are down. (An order by round-trip time would change with every short delay.) Only an upstream whose answers come too late
+ * time after time comes last, because its answers reach no client; now and then a question goes to it as well.
  */
 import { isAboutName, replyName } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
@@ -85,7 +84,7 @@ export class PendingQuestion implements Deadline {
   readonly #context: QuestionContext;
   readonly #onOver: (pending: PendingQuestion, outcome: ForwardOutcome) => void;
   readonly #candidates: Candidate[];
-  readonly #endsAtMs: number;
+  #endsAtMs: number;
   readonly #isTrial: boolean;
   readonly #attempts: Pick<Attempt, 'abandon'>[] = [];
   readonly #clients: Reply<ForwardOutcome>[] = [];
@@ -163,6 +162,14 @@ export class PendingQuestion implements Deadline {
       if (candidate.hasLeft) this.#isRegrouped = true;
     }
     if (!this.#isRegrouped) return;
+    if (added.length === 0 && this.#candidates.every(({ hasLeft }) => hasLeft)) {
+      // no other group may be asked: the names may be private. Most answers of an upstream that works come within this time
+      for (const candidate of this.#candidates) candidate.hasLeft = false;
+      this.#endsAtMs = Math.min(this.#endsAtMs, this.#context.nowMs() + PATIENCE_MS.doubted);
+      this.dueAtMs = Math.min(this.dueAtMs, this.#endsAtMs);
+      this.#context.sweep.add(this);
+      return;
+    }
     const fresh = added.map((asked) => new Candidate(this, asked));
     this.#candidates.push(...fresh);
     const nowMs = this.#context.nowMs();
@@ -186,15 +193,12 @@ export class PendingQuestion implements Deadline {
     } else if (candidate.notBeforeMs > nowMs) {
       this.dueAtMs = Math.min(candidate.notBeforeMs, this.#endsAtMs);
       this.#context.sweep.add(this);
-    } else {
-      this.#ask(candidate);
-    }
+    } else this.#ask(candidate);
   }
 
   /** Whether the reply of an upstream of the group may still come in time. */
   #mayBeAnswered(): boolean {
-    for (const { timely, hasLeft } of this.#candidates) if (timely > 0 && !hasLeft) return true;
-    return false;
+    return this.#candidates.some(({ timely, hasLeft }) => timely > 0 && !hasLeft);
   }
 
   /** Finds out whether an upstream is late no more, beside the others: its answer is welcome, and nothing waits for it. */
@@ -203,11 +207,9 @@ export class PendingQuestion implements Deadline {
     for (const { asked, attempts } of this.#candidates) {
       const { client } = asked;
       if (!client.isLate || attempts > 0 || !asked.isUsable(nowMs) || !client.claimTrial(nowMs)) continue;
-      const attempt = client.ask(this.question, 0, {
-        onAnswer: (reply, isLate) => this.#take(asked, reply, isLate),
-        onFailure: () => undefined,
-        onOverdue: () => undefined,
-      });
+      const onAnswer: AttemptListener['onAnswer'] = (reply, isLate) => this.#take(asked, reply, isLate);
+      const listener = { onAnswer, onFailure: () => undefined, onOverdue: () => undefined };
+      const attempt = client.ask(this.question, 0, listener);
       if (attempt !== undefined) this.#attempts.push(attempt);
     }
   }

@@ -283,6 +283,13 @@ t.test('what is in flight when a reload comes', async (t) => {
       ['old udp 0'],
     ],
     [
+      'no group any more: no other is asked, and the old one has a time in which most answers come',
+      { old: 'silence' },
+      [],
+      'timeout extended error 22 after 1600',
+      ['old udp 0', 'old udp 500', 'old tcp 1500'],
+    ],
+    [
       'no group any more: its answer is waited for',
       { old: late },
       [],
