@@ -181,7 +181,7 @@ export function startWatchdog(
   parts: WatchdogParts,
 ): Disposable {
   const limitMs = watchdogLimitMs(environment);
-  const startLimitMs = limitMs ?? (environment['NOTIFY_SOCKET'] === undefined ? undefined : START_LIMIT_MS);
+  const startLimitMs = limitMs ?? (environment['NOTIFY_SOCKET'] ? START_LIMIT_MS : undefined);
   if (startLimitMs === undefined) return { [Symbol.dispose]: () => undefined };
   const everyMs = startLimitMs / ASKS_WITHIN;
   // no longer than the watchdog: a longer extension would hold for the watchdog too
@@ -206,10 +206,14 @@ export function startWatchdog(
   return { [Symbol.dispose]: end };
 }
 
+/** Told more often than it has to be; the timers of the runtime would take a limit of months for none at all. */
+const LONGEST_LIMIT_MS = 3_600_000;
+
 function watchdogLimitMs(environment: Readonly<Record<string, string | undefined>>): number | undefined {
   const limitMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
   const pid = environment['WATCHDOG_PID'];
-  return limitMs > 0 && (pid === undefined || Number(pid) === process.pid) ? limitMs : undefined;
+  const isOurs = pid === undefined || Number(pid) === process.pid;
+  return limitMs > 0 && isOurs ? Math.min(limitMs, LONGEST_LIMIT_MS) : undefined;
 }
 
 async function notifyIfAlive(

@@ -180,7 +180,7 @@ async function announce(daemon: Daemon, manager: ServiceManager, ended: Promise<
 const REFUSAL_PAUSE_MS = 1_000;
 
 async function refusalPause(): Promise<void> {
-  if (process.env['NOTIFY_SOCKET'] === undefined) return;
+  if (!process.env['NOTIFY_SOCKET']) return;
   await new Promise((resolve) => setTimeout(resolve, REFUSAL_PAUSE_MS));
 }
 

@@ -29,7 +29,7 @@ export async function connectServiceManager(
   log: Log,
 ): Promise<ServiceManager> {
   const path = environment['NOTIFY_SOCKET'];
-  if (path === undefined) return { notify: () => undefined };
+  if (!path) return { notify: () => undefined };
   const send = await openNotifySocket(path);
   return {
     notify(...assignments) {

@@ -50,7 +50,11 @@ class SystemTimer implements Disposable {
 
   arm(delayMs: number): void {
     clearTimeout(this.#timeout);
-    this.#timeout = setTimeout(() => this.fire(), Math.min(Math.max(0, delayMs), MAX_DELAY_MS));
+    const restMs = delayMs - MAX_DELAY_MS;
+    this.#timeout = setTimeout(
+      () => (restMs > 0 ? this.arm(restMs) : this.fire()),
+      Math.min(Math.max(0, delayMs), MAX_DELAY_MS),
+    );
     this.#timeout.unref();
   }
 

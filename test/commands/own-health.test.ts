@@ -101,6 +101,14 @@ t.test(
   },
 );
 
+t.test('a watchdog that waits for longer than a timer can is told no more often for it', async (t) => {
+  const { told, ready } = watch(t, { NOTIFY_SOCKET: '', WATCHDOG_USEC: '99999999999999999999' });
+  ready();
+  await until('it reports', () => told.length > 0);
+  await pause(100);
+  t.equal(told.length, 1);
+});
+
 t.test('a start without an address for clients is extended, by as long as the watchdog waits', async (t) => {
   const { told, ready } = watch(t, { NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '400000' });
   await until('it reports', () => told.length >= 2);
