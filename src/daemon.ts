@@ -164,7 +164,7 @@ async function loadRetained(parts: DaemonParts, rooms: Rooms): Promise<void> {
   await retained.load(kept.kind === 'loaded' ? kept.content : []);
 }
 
-/** What was unusable at the start has been set aside and written anew; later only the ledger has it. */
+/** What was unusable at the start has been set aside and written again; later only the ledger has it. */
 const FAULT_SHOWN_MS = 86_400_000;
 
 function noteFaults(

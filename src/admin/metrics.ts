@@ -5,8 +5,7 @@
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Metric, RoomReport } from '../report/report.ts';
-import { type Pause, turnBound } from '../runtime/slices.ts';
-import { inPieces } from './long-text.ts';
+import { inPieces, type Pause, turnBound } from '../runtime/slices.ts';
 
 export interface Metrics {
   readonly contentType: string;

@@ -2,10 +2,9 @@
 import type { Panel, RoomReport } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { loadLate } from '../runtime/memory.ts';
-import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
+import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
-import { inPieces, jsonTexts } from './long-text.ts';
 import type { Metrics } from './metrics.ts';
 import { STATUS_PAGE_POLICY, statusTexts, type TimelineEvent } from './status-page.ts';
 

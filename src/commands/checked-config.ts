@@ -9,12 +9,11 @@ import { constants, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inPieces, jsonTexts } from '../admin/long-text.ts';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { frozen, probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
 import { Sha256 } from '../runtime/sha256.ts';
-import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
+import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
 import type { ReadRequest } from './config-thread.ts';
 
 /** What a checked configuration follows from. */

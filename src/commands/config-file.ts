@@ -127,7 +127,7 @@ export class ConfigReader implements Disposable {
   /** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
   async read(): Promise<Config> {
     if (this.isReading) throw this.#unreadable('the reload before is still waiting for the file');
-    // a turn for each: code that has not run for hours is compiled anew
+    // a turn for each: code that has not run for hours is compiled again
     const workerData = this.#request();
     this.#reading = 'starts';
     await this.#pause();

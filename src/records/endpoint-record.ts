@@ -1,6 +1,6 @@
 /**
- * The record of one cluster's endpoint, which cluster it belongs to, and which of its addresses are proven: refresh/ publishes
- * it, store/ keeps it, serving/ answers from it.
+ * The record of one cluster's endpoint: refresh/ publishes it, store/ keeps it, serving/ answers from it. Below, in this order:
+ * what differs between two records, which cluster a record belongs to, JSON that can be compared, the proof of an address.
  */
 import { isIPv4 } from 'node:net';
 import { isAddressSource, SOURCE_NAMES, type SourceName } from './sources.ts';

@@ -4,7 +4,6 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
-import { jsonTexts, PIECE_CHARACTERS } from '../../src/admin/long-text.ts';
 import { createPages } from '../../src/admin/pages.ts';
 import { ROOM_REPORTS } from '../../src/daemon/report.ts';
 import {
@@ -12,7 +11,7 @@ import {
   MOST_LISTED,
   type RetainedMember,
 } from '../../src/refresh/retained/retained-report.ts';
-import { atOnce } from '../../src/runtime/slices.ts';
+import { atOnce, jsonTexts, PIECE_CHARACTERS } from '../../src/runtime/slices.ts';
 import { FORWARDER_REPORT, forwarderStatus } from '../../src/serving/forwarder/forwarder-report.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { group, VirtualUpstreams } from '../serving/forwarder/virtual-upstreams.ts';

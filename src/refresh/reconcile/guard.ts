@@ -1,7 +1,8 @@
 /**
  * The guard decides whether the refresh adopts a candidate. It refuses addresses that no client may get, and never adopts an
  * empty set. It holds back a change that loses too much at once, or that only names support. The evidence of both kinds of source
- * says how large a loss is, and which addresses stay. Pure.
+ * says how large a loss is, and which addresses stay. In this order: the decision, refused addresses (`refusalsBy`), addresses that
+ * a listing lacks for a while (`sparedAddresses`), the set that both kinds have seen (`corroborate`). Pure.
  */
 import ipaddr from 'ipaddr.js';
 import {
