@@ -5,7 +5,8 @@
 
 import { networkInterfaces } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
-import { connectable, ipv4Network, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { ipv4Network } from '../config/kinds/address-key.ts';
 import { isLinkLocal, isLoopbackText, socketText } from '../protocol/words/address-text.ts';
 import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../records/endpoint-record.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';

@@ -13,11 +13,11 @@
  * So layout is free, and every member is covered: a version ignores members that it does not know, but its checksum does not.
  * A new member needs no new version; a new word in an enumeration, or another meaning of a member, does.
  */
-import * as z from 'zod';
 import { normalizeName } from '../protocol/words/name.ts';
 import { canonicalJson, isDeeperThan } from '../records/endpoint-record.ts';
 import { Sha256 } from '../runtime/sha256.ts';
 import type { Steps } from '../runtime/slices.ts';
+import { attemptRead, checked, count, object, type Reader, text, textOf, turned } from './shape.ts';
 
 const MAX_DEPTH = 32; // our files have 6; bounds the recursion over a file that another program wrote
 
@@ -71,7 +71,7 @@ export interface CheckedList<Item> {
   readonly key: string;
   /** Throws RangeError where a time is out of range. */
   readonly compose: (item: Item) => object;
-  readonly schema: z.ZodType<Item>;
+  readonly reader: Reader<Item>;
   /** Why an item may not be written; `undefined` where it may. */
   readonly refuse?: (item: Item) => string | undefined;
   /** The texts of items that were written before: an item that is still the same object is not composed again. */
@@ -191,7 +191,7 @@ function print(value: unknown, depth: number, lineDepth: number): string {
 
 /** Reads a file of any content, one item in a step; only JSON.parse runs in one piece. Never throws. */
 export function* decodeList<Item>(
-  { envelope, key, schema }: CheckedList<Item>,
+  { envelope, key, reader }: CheckedList<Item>,
   octets: Uint8Array,
 ): Steps<Decoded<readonly Item[]>> {
   const opened = openEnvelope(envelope, octets);
@@ -202,31 +202,22 @@ export function* decodeList<Item>(
     ? yield* checksumOf(rest, key, canonicalTexts(list))
     : yield* checksumOf(opened.content, 'checksum');
   if (actual !== checksum) return corrupt('checksum-mismatch', 'the content is not what was written');
-  const head = HEAD.safeParse(rest);
-  if (!head.success) return badContent('', head.error);
+  const head = attemptRead(HEAD, rest);
+  if (head.kind === 'mismatch') return corrupt('bad-content', head.text);
   if (!isList || list.length > MAX_ITEMS) return corrupt('bad-content', `${key}: not a list of records`);
   const content: Item[] = [];
   for (const [at, found] of list.entries()) {
-    const item = schema.safeParse(found);
-    if (!item.success) return badContent(`${key}.${at}.`, item.error);
-    content.push(item.data);
+    const item = attemptRead(reader, found);
+    if (item.kind === 'mismatch') return corrupt('bad-content', `${key}.${at}.${item.text}`);
+    content.push(item.content);
     yield;
   }
-  const { generation, writtenAt } = head.data;
+  const { generation, writtenAt } = head.content;
   return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content } };
 }
 
 function* canonicalTexts(items: readonly unknown[]): Generator<string> {
   for (const item of items) yield canonicalJson(item);
-}
-
-/** The place and the reason of the first issue. */
-export function issueText({ issues: [issue] }: z.ZodError): string {
-  return `${issue?.path.join('.')}: ${issue?.message}`;
-}
-
-function badContent(where: string, error: z.ZodError): DecodeFault {
-  return corrupt('bad-content', `${where}${issueText(error)}`);
 }
 
 /**
@@ -325,22 +316,29 @@ export function moment(ms: number): string {
 /** Items of one list; the size of the file is the bound that matters. */
 export const MAX_ITEMS = 100_000;
 
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/;
+
 /** Reads a time, to wall ms. */
-export const time = z
-  .string()
-  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/, 'not a time such as 2026-01-31T09:30:00Z')
-  .transform((text) => Date.parse(text))
-  .refine(Number.isFinite, 'not a time of this calendar');
+export const time: Reader<number> = checked(
+  turned(
+    textOf((found) => TIME.test(found), 'not a time such as 2026-01-31T09:30:00Z'),
+    (found) => Date.parse(found),
+  ),
+  Number.isFinite,
+  'not a time of this calendar',
+);
 
 /** Reads a domain name, to normal form; the root does not count as a name here. */
-export const name = z.string().transform((text, context) => {
-  try {
-    if (text !== '' && text !== '.') return normalizeName(text);
-  } catch {
-    // falls through to the issue
-  }
-  context.addIssue({ code: 'custom', message: 'not a domain name' });
-  return z.NEVER;
-});
+export const name: Reader<string> = turned(
+  text,
+  (found) => {
+    try {
+      return found === '' || found === '.' ? undefined : normalizeName(found);
+    } catch {
+      return undefined;
+    }
+  },
+  'not a domain name',
+);
 
-const HEAD = z.object({ generation: z.int().min(0), writtenAt: time });
+const HEAD = object({ generation: count, writtenAt: time });

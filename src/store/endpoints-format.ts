@@ -4,7 +4,6 @@
  *
  *     "clusters": [ { "cluster": ..., "addresses": [ ... ] } ]
  */
-import * as z from 'zod';
 import {
   type AddressProof,
   BASES,
@@ -24,13 +23,25 @@ import {
   type Encoded,
   type Envelope,
   encodeList,
-  issueText,
   MAX_ITEMS,
   moment,
   name,
   time,
   type Written,
 } from './checked-json.ts';
+import {
+  attemptRead,
+  count,
+  flag,
+  list,
+  object,
+  optional,
+  type Reader,
+  text,
+  textOf,
+  turned,
+  word as words,
+} from './shape.ts';
 import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 /** Far more than 1,000 clusters need, and read in a moment. */
@@ -86,8 +97,8 @@ function* encodeEndpoints(file: EndpointsFile): Steps<Encoded> {
 
 /** Reads the record back: a file that cannot be read would be worse than none. */
 function refuse(record: EndpointRecord): string | undefined {
-  const back = RECORD.safeParse(JSON.parse(JSON.stringify(composeRecord(record))));
-  return back.success ? undefined : issueText(back.error);
+  const back = attemptRead(RECORD, JSON.parse(JSON.stringify(composeRecord(record))));
+  return back.kind === 'ok' ? undefined : back.text;
 }
 
 function composeRecord(record: EndpointRecord): object {
@@ -164,123 +175,126 @@ function mapValues<V, W>(
   return mapped;
 }
 
-const count = z.int().min(0);
-const word = z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a word of 1 to 255 printable characters');
-const address = z.string().refine(isEndpointAddress, 'not an IPv4 address');
+const PRINTABLE = /^[^\p{Cc}]{1,255}$/u;
+const word = textOf((found) => PRINTABLE.test(found), 'not a word of 1 to 255 printable characters');
+const address = textOf(isEndpointAddress, 'not an IPv4 address');
 const MAX_WHY_TEXT = 1_000;
 const MAX_UPSTREAMS_TEXT = 4_096; // upstreams are at most a few dozen, each of some 60 characters
+const shortText = (most: number) => textOf((found) => found.length <= most, `longer than ${most} characters`);
+const many = <Item>(reader: Reader<Item>, least = 0) => list(reader, { least, most: MAX_ITEMS });
 
-const SEEN = z
-  .object({ firstSeen: time, lastSeen: time, status: word.exactOptional() })
-  .transform(({ firstSeen, lastSeen, ...rest }) => ({
-    firstSeenMs: firstSeen,
-    lastSeenMs: lastSeen,
-    ...rest,
-  }));
+const SEEN = turned(
+  object({ firstSeen: time, lastSeen: time, status: optional(word) }),
+  ({ firstSeen, lastSeen, ...rest }) => ({ firstSeenMs: firstSeen, lastSeenMs: lastSeen, ...rest }),
+);
 
-const PROOF = z
-  .object({
-    state: z.enum(PROOF_STATES),
+const PROOF = turned(
+  object({
+    state: words(...PROOF_STATES),
     since: time,
-    reason: z.string().exactOptional(),
-    provenAt: time.exactOptional(),
-  })
-  .transform(({ state, since, reason: text, provenAt }) => {
+    reason: optional(text),
+    provenAt: optional(time),
+  }),
+  ({ state, since, reason: found, provenAt }) => {
     // a reason that only a later version knows is no fault of the file
-    const reason = PROOF_REASONS.find((known) => known === text);
+    const reason = PROOF_REASONS.find((known) => known === found);
     return {
       state,
       sinceMs: since,
       ...(reason === undefined ? {} : { reason }),
       ...(provenAt === undefined ? {} : { provenAtMs: provenAt }),
     };
-  });
+  },
+);
 
-const ADDRESS = z
-  .object({
+const ADDRESS = turned(
+  object({
     address,
-    ...perSource(() => SEEN.exactOptional()),
-    pin: SEEN.exactOptional(),
-    lackedSince: time.exactOptional(),
-    proof: PROOF.exactOptional(),
-    awaitsProof: z.literal(true).exactOptional(),
-  })
-  .transform(({ address, lackedSince, proof, awaitsProof, ...provenance }) => ({
+    ...perSource(() => optional(SEEN)),
+    pin: optional(SEEN),
+    lackedSince: optional(time),
+    proof: optional(PROOF),
+    awaitsProof: optional(words(true)),
+  }),
+  ({ address, lackedSince, proof, awaitsProof, ...provenance }) => ({
     address,
     provenance,
     ...(lackedSince === undefined ? {} : { lackedSinceMs: lackedSince }),
     ...(proof === undefined ? {} : { proof }),
     ...(awaitsProof === undefined ? {} : { awaitsProof }),
-  }));
+  }),
+);
 
-const DETAILS = z
-  .object({
-    id: word.exactOptional(),
+const DETAILS = turned(
+  object({
+    id: optional(word),
     endpoint: name,
-    vpcId: word.exactOptional(),
-    subnetIds: z.array(word).max(MAX_ITEMS),
-    certificateAuthority: z.string().exactOptional(),
-    generation: z.enum(['ebs', 'instance-store']).exactOptional(),
-    outpost: word.exactOptional(),
+    vpcId: optional(word),
+    subnetIds: many(word),
+    certificateAuthority: optional(text),
+    generation: optional(words('ebs', 'instance-store')),
+    outpost: optional(word),
     learnedAt: time,
-  })
-  .transform(({ learnedAt, ...rest }) => ({ ...rest, learnedAtMs: learnedAt }));
+  }),
+  ({ learnedAt, ...rest }) => ({ ...rest, learnedAtMs: learnedAt }),
+);
 
-const HELD = z
-  .object({
-    addresses: z.array(address).max(MAX_ITEMS),
-    reason: z.string(),
+const HELD = turned(
+  object({
+    addresses: many(address),
+    reason: text,
     since: time,
-    awaits: z.literal('interfaces').exactOptional(),
-    ttlSeconds: count.exactOptional(),
-    upstream: z.string().max(MAX_UPSTREAMS_TEXT).exactOptional(),
-  })
-  .transform(({ since, ...rest }) => ({ ...rest, sinceMs: since }));
+    awaits: optional(words('interfaces')),
+    ttlSeconds: optional(count),
+    upstream: optional(shortText(MAX_UPSTREAMS_TEXT)),
+  }),
+  ({ since, ...rest }) => ({ ...rest, sinceMs: since }),
+);
 
-const PIN = z
-  .object({
-    addresses: z.array(address).min(1).max(MAX_ITEMS),
-    why: z.string().max(MAX_WHY_TEXT),
+const PIN = turned(
+  object({
+    addresses: many(address, 1),
+    why: shortText(MAX_WHY_TEXT),
     by: word,
     since: time,
     until: time,
-    leftMs: count.exactOptional(),
-  })
-  .transform(({ since, until, ...rest }) => ({ ...rest, sinceMs: since, untilMs: until }));
+    leftMs: optional(count),
+  }),
+  ({ since, until, ...rest }) => ({ ...rest, sinceMs: since, untilMs: until }),
+);
 
-const CONFIRMED = z.object(perSource(() => time.exactOptional()));
-
-const RECORD = z
-  .object({
+const RECORD: Reader<EndpointRecord> = turned(
+  object({
     cluster: word,
-    region: word.exactOptional(),
-    details: DETAILS.exactOptional(),
-    endpoint: name.exactOptional(),
-    formerEndpoints: z.array(name).max(MAX_ITEMS).exactOptional(),
-    addresses: z.array(ADDRESS).max(MAX_ITEMS),
-    leaving: z.array(ADDRESS).max(MAX_ITEMS).exactOptional(),
-    unpinned: z.array(ADDRESS).max(MAX_ITEMS).exactOptional(),
-    corroborated: z.array(address).max(MAX_ITEMS).exactOptional(),
+    region: optional(word),
+    details: optional(DETAILS),
+    endpoint: optional(name),
+    formerEndpoints: optional(many(name)),
+    addresses: many(ADDRESS),
+    leaving: optional(many(ADDRESS)),
+    unpinned: optional(many(ADDRESS)),
+    corroborated: optional(many(address)),
     ttlSeconds: count,
-    basis: z.enum(BASES),
-    changedAt: time.exactOptional(),
-    confirmedAt: CONFIRMED,
-    pin: PIN.exactOptional(),
-    held: HELD.exactOptional(),
-    lastRefreshFailed: z.boolean(),
-  })
-  .transform(({ changedAt, confirmedAt, ...rest }) => ({
+    basis: words(...BASES),
+    changedAt: optional(time),
+    confirmedAt: object(perSource(() => optional(time))),
+    pin: optional(PIN),
+    held: optional(HELD),
+    lastRefreshFailed: flag,
+  }),
+  ({ changedAt, confirmedAt, ...rest }) => ({
     ...rest,
     ...(changedAt === undefined ? {} : { changedAtMs: changedAt }),
     confirmedAtMs: confirmedAt,
-  }));
+  }),
+);
 
 /** A time in the future is no fault: the clock that wrote it may have been wrong. */
 const LIST: CheckedList<EndpointRecord> = {
   envelope: ENVELOPE,
   key: 'clusters',
   compose: composeRecord,
-  schema: RECORD,
+  reader: RECORD,
   refuse,
   composed: new WeakMap(),
 };

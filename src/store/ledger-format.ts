@@ -6,128 +6,113 @@
  * `sequence` gives the order, over restarts too, because `at` is the wall clock, which may be wrong and may jump. `lost` counts
  * the earlier events that the ledger could not write. A line of a later version is an entry without `event`.
  */
-import * as z from 'zod';
 import { isDeeperThan } from '../records/endpoint-record.ts';
+import {
+  attemptRead,
+  cases,
+  count,
+  flag,
+  list,
+  number,
+  object,
+  optional,
+  type Reader,
+  table,
+  text,
+  textOf,
+  word,
+} from './shape.ts';
 
-const texts = z.array(z.string()).readonly();
-const place = { cluster: z.string(), region: z.string().optional() };
+const texts = list(text);
+const maybe = <Content>(reader: Reader<Content>) => optional<Content | undefined>(reader);
+const place = { cluster: text, region: maybe(text) };
 
-const schema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('start'),
-    version: z.string(),
+const EVENT = cases('kind', {
+  start: {
+    version: text,
     /** Such as `node 26.10.0`. */
-    runtime: z.string(),
+    runtime: text,
     /** Endpoints that the state file knew. */
-    endpoints: z.number(),
-  }),
-  z.object({ kind: z.literal('stop'), reason: z.string() }),
-  z.object({
-    kind: z.literal('reload'),
-    outcome: z.enum(['taken', 'refused']),
+    endpoints: number,
+  },
+  stop: { reason: text },
+  reload: {
+    outcome: word('taken', 'refused'),
     /** The faults of a refused configuration, a sentence each. */
-    faults: texts.optional(),
-  }),
-  z.object({
-    kind: z.literal('link'),
+    faults: maybe(texts),
+  },
+  link: {
     /** `summary` stands for all paths together; its `key` is `all`. */
-    side: z.enum(['aws', 'upstream', 'summary']),
+    side: word('aws', 'upstream', 'summary'),
     /** A Region, or an upstream. */
-    key: z.string(),
-    from: z.string(),
-    to: z.string(),
-    reason: z.string(),
+    key: text,
+    from: text,
+    to: text,
+    reason: text,
     /** How long the condition before lasted, by the monotonic clock. */
-    lastedMs: z.number().optional(),
+    lastedMs: maybe(number),
     /** Changes before this one that did not last, and have no line. */
-    flickers: z.number().optional(),
-  }),
-  z.object({
-    kind: z.literal('addresses'),
+    flickers: maybe(number),
+  },
+  addresses: {
     ...place,
-    endpoint: z.string().optional(),
+    endpoint: maybe(text),
     before: texts,
     after: texts,
     /** Which row of the design's table decided: `name`, `overlap`, `interfaces`, `kept`, `pin`, `none`. */
-    basis: z.string(),
+    basis: text,
     /** The addresses that each source saw last before the decision; a source that saw none is left out. */
-    seen: z.record(z.string(), texts),
-  }),
-  z.object({
-    kind: z.literal('endpoint'),
+    seen: table(texts),
+  },
+  endpoint: { ...place, from: maybe(text), to: text },
+  held: {
     ...place,
-    from: z.string().optional(),
-    to: z.string(),
-  }),
-  z.object({
-    kind: z.literal('held'),
-    ...place,
-    outcome: z.enum(['held', 'adopted', 'dropped']),
+    outcome: word('held', 'adopted', 'dropped'),
     addresses: texts,
-    reason: z.string(),
-  }),
-  z.object({
-    kind: z.literal('withheld'),
+    reason: text,
+  },
+  withheld: {
     ...place,
     /** Refused, because another server answers at it: it left the answers, or came into them. */
-    address: z.string(),
-    phase: z.enum(['left', 'came']),
-    reason: z.string().optional(),
+    address: text,
+    phase: word('left', 'came'),
+    reason: maybe(text),
     /** Changes before this one that have no line: an address that two hosts have goes and comes. */
-    unwritten: z.number().optional(),
-  }),
-  z.discriminatedUnion('phase', [
-    z.object({ kind: z.literal('drill'), phase: z.literal('started'), forMs: z.number() }),
-    z.object({
-      kind: z.literal('drill'),
-      phase: z.literal('ended'),
-      by: z.enum(['time', 'command', 'shutdown']),
-      ranMs: z.number(),
+    unwritten: maybe(number),
+  },
+  drill: cases('phase', {
+    started: { forMs: number },
+    ended: {
+      by: word('time', 'command', 'shutdown'),
+      ranMs: number,
       /** Queries that failed, that got a stale answer, and that got the answer of an endpoint. */
-      failed: z.number(),
-      stale: z.number(),
-      endpointAnswers: z.number(),
-    }),
-  ]),
-  z.discriminatedUnion('phase', [
-    z.object({
-      kind: z.literal('pin'),
-      phase: z.literal('started'),
-      ...place,
-      addresses: texts,
-      why: z.string(),
-      pinnedBy: z.string(),
-      forMs: z.number(),
-    }),
-    z.object({
-      kind: z.literal('pin'),
-      phase: z.literal('ended'),
-      ...place,
-      addresses: texts,
-      by: z.enum(['time', 'command']),
-      ranMs: z.number(),
-    }),
-  ]),
-  z.object({
-    kind: z.literal('flush'),
-    name: z.string(),
+      failed: number,
+      stale: number,
+      endpointAnswers: number,
+    },
+  }),
+  pin: cases('phase', {
+    started: { ...place, addresses: texts, why: text, pinnedBy: text, forMs: number },
+    ended: { ...place, addresses: texts, by: word('time', 'command'), ranMs: number },
+  }),
+  flush: {
+    name: text,
     /** Names under it too. */
-    below: z.boolean(),
-    answers: z.number(),
-    flushedBy: z.string(),
-  }),
-  z.object({
-    kind: z.literal('set-aside'),
-    path: z.string(),
-    reason: z.string(),
-    detail: z.string(),
+    below: flag,
+    answers: number,
+    flushedBy: text,
+  },
+  'set-aside': {
+    path: text,
+    reason: text,
+    detail: text,
     /** Absent while the file stays in its place. */
-    to: z.string().optional(),
-  }),
-]);
+    to: maybe(text),
+  },
+});
 
 /** An event that a person may look for months later. */
-export type LedgerEvent = z.output<typeof schema>;
+export type LedgerEvent = ReturnType<typeof EVENT>;
 export type LedgerKind = LedgerEvent['kind'];
 
 const KINDS: Readonly<Record<LedgerKind, true>> = {
@@ -191,11 +176,11 @@ export interface LedgerEntry {
   readonly line: Readonly<Record<string, unknown>>;
 }
 
-const header = z.looseObject({
-  sequence: z.int().min(0),
-  at: z.string().refine((text) => Number.isFinite(Date.parse(text))),
-  kind: z.string().min(1),
-  lost: z.int().min(0).optional(),
+const HEADER = object({
+  sequence: count,
+  at: textOf((found) => Number.isFinite(Date.parse(found)), 'not a time'),
+  kind: textOf((found) => found !== '', 'empty'),
+  lost: optional(count),
 });
 const MAX_DEPTH = 8; // our lines have 3; bounds the recursion over a line that another program wrote
 
@@ -209,9 +194,11 @@ export function parseLine(text: string): LedgerEntry | undefined {
     return undefined;
   }
   if (isDeeperThan(value, MAX_DEPTH)) return undefined;
-  const line = header.safeParse(value);
-  if (!line.success) return undefined;
-  const { sequence, at, kind, lost = 0 } = line.data;
-  const { data: event } = schema.safeParse(value);
-  return { sequence, at, kind, lost, ...(event === undefined ? {} : { event }), line: line.data };
+  const header = attemptRead(HEADER, value);
+  if (header.kind === 'mismatch') return undefined;
+  const { sequence, at, kind, lost = 0 } = header.content;
+  const event = attemptRead(EVENT, value);
+  // a reader has found members in it
+  const line = value as Readonly<Record<string, unknown>>;
+  return { sequence, at, kind, lost, ...(event.kind === 'ok' ? { event: event.content } : {}), line };
 }

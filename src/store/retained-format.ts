@@ -7,7 +7,6 @@
  *
  * `message` counts, the response as an upstream sent it; `records` shows its answer section to a reader of the file.
  */
-import * as z from 'zod';
 import { HEADER_OCTETS } from '../protocol/wire/header.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import { CLASS, typeFromText, typeName } from '../protocol/words/codes.ts';
@@ -24,6 +23,7 @@ import {
   name,
   time,
 } from './checked-json.ts';
+import { checked, object, optional, type Reader, text, textOf, turned } from './shape.ts';
 import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 
@@ -131,36 +131,35 @@ function isSame(record: RetainedRecord, other: RetainedRecord | undefined): bool
   );
 }
 
-const qtype = z.string().transform((text, context) => {
-  const number = typeFromText(text);
-  if (number !== undefined) return number;
-  context.addIssue({ code: 'custom', message: 'not a type' });
-  return z.NEVER;
-});
-
 const MAX_MESSAGE_OCTETS = 65_535;
+const MAX_BASE64 = Math.ceil(MAX_MESSAGE_OCTETS / 3) * 4;
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-const message = z
-  .base64()
-  .max(Math.ceil(MAX_MESSAGE_OCTETS / 3) * 4)
-  .transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
+const message = turned(
+  textOf((found) => found.length <= MAX_BASE64 && BASE64.test(found), 'not a message in base64'),
+  (found) => new Uint8Array(Buffer.from(found, 'base64')),
+);
 
-const RECORD = z
-  .object({
-    name,
-    type: qtype,
-    confirmedAt: time,
-    changedAt: time,
-    message,
-    signedMessage: message.exactOptional(),
-  })
-  .transform(({ type, confirmedAt, changedAt, ...rest }) => ({
-    ...rest,
-    qtype: type,
-    confirmedAtMs: confirmedAt,
-    changedAtMs: changedAt,
-  }))
-  .refine(isAboutItsQuestion, 'the message does not answer the question');
+const RECORD: Reader<RetainedRecord> = checked(
+  turned(
+    object({
+      name,
+      type: turned(text, typeFromText, 'not a type'),
+      confirmedAt: time,
+      changedAt: time,
+      message,
+      signedMessage: optional(message),
+    }),
+    ({ type, confirmedAt, changedAt, ...rest }) => ({
+      ...rest,
+      qtype: type,
+      confirmedAtMs: confirmedAt,
+      changedAtMs: changedAt,
+    }),
+  ),
+  isAboutItsQuestion,
+  'the message does not answer the question',
+);
 
 function isAboutItsQuestion({ name, qtype, message, signedMessage }: RetainedRecord): boolean {
   return [message, signedMessage ?? message].every((octets) => {
@@ -178,6 +177,6 @@ const LIST: CheckedList<RetainedRecord> = {
   envelope: ENVELOPE,
   key: 'answers',
   compose: composeRecord,
-  schema: RECORD,
+  reader: RECORD,
   refuse: (record) => (mayBeWritten(record) ? undefined : `the record of "${record.name}" is malformed`),
 };

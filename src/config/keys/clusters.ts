@@ -26,7 +26,8 @@ import {
   section,
   wholeNumber,
 } from '../key.ts';
-import { ipv4Address, ipv4Network, isInside, serverAddress } from '../kinds/address.ts';
+import { isInside } from '../kinds/address.ts';
+import { ipv4Address, ipv4Network, serverAddress } from '../kinds/address-key.ts';
 import { duration, durationText } from '../kinds/quantity.ts';
 import {
   absolutePath,

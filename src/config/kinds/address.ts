@@ -1,6 +1,9 @@
-/** Reads IP addresses, networks and sockets from text, strictly, and returns them in canonical form. */
+/**
+ * Reads IP addresses, networks and sockets from text, strictly, and returns them in canonical form. Without Zod: a start that has its
+ * checked configuration does not load it.
+ */
 import ipaddr from 'ipaddr.js';
-import { type Reading, textKind } from '../key.ts';
+import type { Reading } from '../key.ts';
 
 export interface SocketAddress {
   readonly address: string;
@@ -13,47 +16,6 @@ export function connectable({ address, port }: SocketAddress): SocketAddress {
 }
 
 export type ParsedAddress = ipaddr.IPv4 | ipaddr.IPv6;
-
-/** A single IPv4 address that a machine can have. */
-export function ipv4Address() {
-  return textKind(readIpv4Address, { allowed: 'an IPv4 address, such as 10.0.3.10', pattern: '^[0-9.]+$' });
-}
-
-/** A network of either family, as `10.0.0.0/8`. */
-export function network() {
-  return textKind((text) => readNetwork(text), {
-    allowed: 'a network in CIDR form, such as 10.0.0.0/8 or fd00::/8',
-    pattern: '^[0-9A-Fa-f.:]+/[0-9]{1,3}$',
-  });
-}
-
-/** An IPv4 network, as `10.0.0.0/8`. */
-export function ipv4Network() {
-  return textKind(readIpv4Network, {
-    allowed: 'an IPv4 network in CIDR form, such as 10.0.0.0/8',
-    pattern: '^[0-9.]+/[0-9]{1,2}$',
-  });
-}
-
-/** An address to listen on; port 0 stands for any free port. */
-export function listenAddress(defaultPort: number) {
-  return textKind((text) => readSocketAddress(text, defaultPort, 0), {
-    allowed: `an address with an optional port (default ${defaultPort}), such as 127.0.0.1:${defaultPort} or [::1]:${defaultPort}`,
-    pattern: `^[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN}$`,
-  });
-}
-
-/** The address of a server that this host connects to. */
-export function serverAddress(defaultPort: number) {
-  return textKind((text) => readSocketAddress(text, defaultPort, 1), {
-    allowed: `an address with an optional port (default ${defaultPort}), such as 10.0.0.9:${defaultPort} or [fd00::9]:${defaultPort}`,
-    example: `10.0.0.9:${defaultPort}`,
-    pattern: `^[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN}$`,
-  });
-}
-
-/** In the pattern of an address with an optional port: the interface of a link-local address. */
-export const ZONE_PATTERN = '(%[^%/\\s\\]]+(\\](:[0-9]+)?)?)?';
 
 /** `10.0.0.2`, `10.0.0.2:53`, `fd00::2`, `[fd00::2]`, `[fd00::2]:53`, `fe80::2%eth0`, `[fe80::2%eth0]:53`. */
 export function readSocketAddress(
@@ -135,7 +97,7 @@ function mappedFault(address: ParsedAddress, suffix: string): Reading<never> | u
   };
 }
 
-function readIpv4Address(text: string): Reading<string> {
+export function readIpv4Address(text: string): Reading<string> {
   const address = parseAddress(text);
   if (address === undefined) return { message: 'not an IP address' };
   if (!(address instanceof ipaddr.IPv4)) return { message: 'an IPv6 address: an Outpost has IPv4 only' };
@@ -176,7 +138,7 @@ function withoutPrefix(text: string, address: ParsedAddress, bits: number): Read
   };
 }
 
-function readIpv4Network(text: string): Reading<string> {
+export function readIpv4Network(text: string): Reading<string> {
   const reading = readNetwork(text);
   if (!('value' in reading) || !reading.value.includes(':')) return reading;
   return { message: 'an IPv6 network: an Outpost has IPv4 only' };

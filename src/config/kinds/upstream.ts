@@ -2,7 +2,8 @@
 
 import { socketText } from '../../protocol/words/address-text.ts';
 import { type Reading, textKind } from '../key.ts';
-import { parseAddress, readSocketAddress, type SocketAddress, ZONE_PATTERN } from './address.ts';
+import { parseAddress, readSocketAddress, type SocketAddress } from './address.ts';
+import { ZONE_PATTERN } from './address-key.ts';
 import { readDomainName } from './text.ts';
 
 /** Plain data: finding an upstream takes no DNS. */

@@ -1,0 +1,67 @@
+import t from 'tap';
+import {
+  attemptRead,
+  cases,
+  count,
+  flag,
+  list,
+  number,
+  object,
+  optional,
+  type Reader,
+  table,
+  text,
+  word,
+} from '../../src/store/shape.ts';
+
+const EVENT = cases('kind', {
+  go: { to: text, by: optional(word('foot', 'bike')) },
+  stay: cases('phase', { day: { hours: count }, night: {} }),
+});
+
+t.test('what fits comes out, without the members that the reader does not know', (t) => {
+  const fits: readonly (readonly [Reader<unknown>, found: unknown, content: unknown])[] = [
+    [object({ a: text, b: optional(number) }), { a: 'x', c: 1 }, { a: 'x' }],
+    [object({ a: text, b: optional(number) }), { a: '', b: -0.5 }, { a: '', b: -0.5 }],
+    [list(flag, { least: 1, most: 2 }), [true, false], [true, false]],
+    [table(count), JSON.parse('{"__proto__":1,"a":2}'), JSON.parse('{"__proto__":1,"a":2}')],
+    [EVENT, { kind: 'go', to: 'x', by: 'bike', on: 1 }, { kind: 'go', to: 'x', by: 'bike' }],
+    [EVENT, { kind: 'stay', phase: 'day', hours: 8 }, { kind: 'stay', phase: 'day', hours: 8 }],
+    [EVENT, { kind: 'stay', phase: 'night' }, { kind: 'stay', phase: 'night' }],
+  ];
+  for (const [reader, found, content] of fits)
+    t.strictSame(attemptRead(reader, found), { kind: 'ok', content }, JSON.stringify(found));
+  t.end();
+});
+
+t.test('what does not fit is named with its place', (t) => {
+  const misfits: readonly (readonly [Reader<unknown>, found: unknown, place: string])[] = [
+    [object({ a: text }), {}, 'a: '],
+    [object({ toString: text }), {}, 'toString: '],
+    [object({ a: text }), JSON.parse('{"__proto__":{"a":"x"}}'), 'a: '],
+    [object({ a: object({ b: text }) }), { a: { b: null } }, 'a.b: '],
+    [object({ a: optional(text) }), { a: null }, 'a: '],
+    [object({ a: text }), [], ': '],
+    [object({ a: text }), null, ': '],
+    [object({ a: list(list(count)) }), { a: [[0], [1, -1]] }, 'a.1.1: '],
+    [list(text, { least: 1 }), [], ': '],
+    [list(text, { most: 1 }), ['a', 'b'], ': '],
+    [list(text), { length: 1, 0: 'a' }, ': '],
+    [number, JSON.parse('1e999'), ': '],
+    [count, 2 ** 53, ': '],
+    [count, '1', ': '],
+    [table(text), { a: 1 }, 'a: '],
+    [EVENT, { kind: 'toString' }, ': '],
+    [EVENT, { kind: 1 }, 'kind: '],
+    [EVENT, { kind: 'stay' }, 'phase: '],
+    [EVENT, { kind: 'stay', phase: 'day' }, 'hours: '],
+  ];
+  for (const [reader, found, place] of misfits) {
+    const read = attemptRead(reader, found);
+    t.ok(
+      read.kind === 'mismatch' && read.text.startsWith(place),
+      `${JSON.stringify(found)} ${JSON.stringify(read)}`,
+    );
+  }
+  t.end();
+});
