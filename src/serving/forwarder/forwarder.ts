@@ -39,7 +39,7 @@ import {
   PendingQuestions,
   type QuestionContext,
 } from './pending-questions.ts';
-import { Probing } from './probing.ts';
+import type { EvidenceWanted } from './probing.ts';
 import {
   type ForwardFailure,
   type ForwardOutcome,
@@ -50,7 +50,7 @@ import {
   saysNothing,
 } from './question.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
-import type { ClientContext, EvidenceWanted, UpstreamEvidence } from './upstream-client.ts';
+import type { ClientContext, UpstreamEvidence } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;
@@ -82,7 +82,6 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #context: QuestionContext;
   readonly #sweep: DeadlineSweep;
-  readonly #probing: Probing;
   readonly #groups: Groups;
   readonly #pending = new PendingQuestions();
   readonly #opinions: SecondOpinions;
@@ -94,16 +93,15 @@ export class Forwarder {
   #isClosed = false;
 
   constructor(options: ForwarderOptions) {
-    const { clock, timers, random, log, groups, settings, evidenceWanted } = options;
+    const { clock, timers, log, groups, settings } = options;
     const nowMs = (): number => clock.monotonicMs();
     this.#options = options;
     this.#settings = { ...DEFAULT_SETTINGS, ...settings };
     this.#sweep = new DeadlineSweep(clock, timers);
     this.#limitLog = new LimitLog(log);
     this.#opinions = new SecondOpinions(log, nowMs);
-    this.#probing = new Probing(timers, random, evidenceWanted);
     this.#context = { sweep: this.#sweep, settings: () => this.#settings, nowMs };
-    this.#groups = new Groups(this.#clientContext(), (client) => this.#probing.forget(client));
+    this.#groups = new Groups(this.#clientContext());
     this.reconfigure(groups);
   }
 
@@ -250,7 +248,6 @@ export class Forwarder {
   /** Closes every socket; pending questions fail. */
   close(): void {
     this.#isClosed = true;
-    this.#probing.close();
     for (const pending of this.#pending.all()) pending.cancel('closing', 'the forwarder is closing');
     this.#groups.close();
     this.#sweep.close();
@@ -346,7 +343,7 @@ export class Forwarder {
   }
 
   #clientContext(): ClientContext {
-    const { log, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
     const { isDrilled = () => false, isLinkCut = () => false } = this.#options;
     return {
       ...this.#options,
@@ -354,21 +351,11 @@ export class Forwarder {
       sweep: this.#sweep,
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),
-      onVerify: (client) => this.#probing.verify(client),
-      onDoubt: (client) => this.#probing.watch(client),
-      onDown: (client, failure) => {
-        FORWARDER_MESSAGES.down(log, { upstream: client.upstream.text, ...failure });
-        this.#probing.watchDown(client);
-        onUpstreamDown?.(client.upstream);
-      },
+      onDown: ({ upstream }) => onUpstreamDown?.(upstream),
       onUp: (client) => {
-        FORWARDER_MESSAGES.up(log, { upstream: client.upstream.text });
         this.#groups.probeSoon(client);
         onUpstreamUp?.(client.upstream);
       },
-      onCaseLost: ({ upstream: { text } }) => FORWARDER_MESSAGES.caseLost(log, { upstream: text }),
-      onEdnsDropped: ({ upstream: { text } }) => FORWARDER_MESSAGES.ednsDropped(log, { upstream: text }),
-      onWithoutEdns: ({ upstream: { text } }) => FORWARDER_MESSAGES.withoutEdns(log, { upstream: text }),
     };
   }
 }

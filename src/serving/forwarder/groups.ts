@@ -253,8 +253,6 @@ export type Members = ReadonlyMap<string, readonly GroupMember[]>;
 
 export class Groups {
   readonly #context: ClientContext;
-  /** Called with a client that no group has any more, before it is retired. */
-  readonly #onRetire: (client: UpstreamClient) => void;
   readonly #clients = new Map<string, UpstreamClient>();
   /** Upstreams that a reload took away; attempts of some of them still run. */
   #retired: UpstreamClient[] = [];
@@ -263,9 +261,8 @@ export class Groups {
   /** The members of all groups, by upstream. */
   #members: ReadonlyMap<UpstreamClient, readonly GroupMember[]> = new Map();
 
-  constructor(context: ClientContext, onRetire: (client: UpstreamClient) => void) {
+  constructor(context: ClientContext) {
     this.#context = context;
-    this.#onRetire = onRetire;
   }
 
   get clients(): Iterable<UpstreamClient> {
@@ -351,7 +348,6 @@ export class Groups {
       yield;
       if (wanted.has(client)) continue;
       this.#clients.delete(key);
-      this.#onRetire(client);
       client.retire();
       if (client.isBusy) this.#retired.push(client);
     }

@@ -12,8 +12,8 @@
  */
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
+import type { AttemptListener } from './attempt.ts';
 import { isSameQuestion, PROBE_QUESTION, type Question } from './question.ts';
-import type { EvidenceWanted, UpstreamClient } from './upstream-client.ts';
 
 const DOUBT_MS = 1_000; // as for an AWS Region in doubt; evidence is taken once a second at most
 const LOST_MS = 2_000; // after some lost probes: as often as an upstream that is down
@@ -22,112 +22,116 @@ const PLAIN_ROUNDS = 3; // an upstream that loses every second question does not
 const PLAIN_EVERY = 8; // rounds: in a long outage most of them are spared the question without EDNS
 const JITTER = 0.4; // upwards: many servers that lost an upstream together must not ask in step
 
-interface Doubt {
-  isAsking: boolean;
-  waiting: Disposable | undefined;
-  /** Probes in a row that were not answered. */
-  lost: number;
-  /** The question that answered the last probe. Some upstreams never answer a probe: a lost one proves nothing. */
-  answered: Question | undefined;
-  /** Rounds in a row in which only a question without EDNS was answered. */
-  plainRounds: number;
+/** How much evidence in a row proves a change. Probes collect as much at once; after that they are slower, or end. */
+export interface EvidenceWanted {
+  readonly failures: number;
+  readonly answers: number;
+}
+
+/** The part of an upstream that is probed. */
+interface ProbedUpstream {
+  readonly isUp: boolean;
+  /** Whether it has given too few answers since its last reported failure. */
+  readonly isInDoubt: boolean;
+  readonly isRetired: boolean;
+  readonly health: { nextProbeDelayMs(): number };
+  readonly names: { readonly known: { readonly questions: readonly Question[] } };
+  /** Whether silence may mean that it drops EDNS. */
+  readonly mayDropEdns: boolean;
+  noteEdnsDropped(): void;
+  ask(question: Question, doublings: number, listener: AttemptListener): void;
+}
+
+interface ProbeContext {
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly evidenceWanted: EvidenceWanted;
 }
 
 export class Probing {
-  readonly #timers: Timers;
-  readonly #random: Random;
-  readonly #wanted: EvidenceWanted;
-  readonly #doubts = new Map<UpstreamClient, Doubt>();
+  readonly #upstream: ProbedUpstream;
+  readonly #context: ProbeContext;
+  #isAsking = false;
+  #waiting: Disposable | undefined;
+  /** Probes in a row that were not answered. */
+  #lost = 0;
+  /** The question that answered the last probe. Some upstreams never answer a probe: a lost one proves nothing. */
+  #answered: Question | undefined;
+  /** Rounds in a row in which only a question without EDNS was answered. */
+  #plainRounds = 0;
 
-  constructor(timers: Timers, random: Random, wanted: EvidenceWanted) {
-    this.#timers = timers;
-    this.#random = random;
-    this.#wanted = wanted;
+  constructor(upstream: ProbedUpstream, context: ProbeContext) {
+    this.#upstream = upstream;
+    this.#context = context;
   }
 
   /**
    * After a failure of one exchange. Without this, one name whose authoritative servers are slow would take a healthy
    * upstream down on a quiet site.
    */
-  verify(client: UpstreamClient): void {
-    if (client.isRetired) return;
-    const doubt = this.#doubt(client);
-    if (!doubt.isAsking) this.#probe(client, doubt, true);
+  verify(): void {
+    if (!this.#upstream.isRetired && !this.#isAsking) this.#probe(true);
   }
 
   /** Probes until the upstream is up and not in doubt. */
-  watch(client: UpstreamClient): void {
-    if (client.isRetired || (client.isUp && !client.isInDoubt)) return;
-    const doubt = this.#doubt(client);
-    if (doubt.waiting !== undefined || doubt.isAsking) return;
-    const delayMs = client.isUp ? this.#pauseMs(doubt) : client.health.nextProbeDelayMs();
-    doubt.waiting = this.#timers.after(delayMs, () => {
-      doubt.waiting = undefined;
-      if (!client.isUp || client.isInDoubt) this.#probe(client, doubt, !client.isUp);
+  watch(): void {
+    const { isRetired, isUp, health } = this.#upstream;
+    if (isRetired || !this.#isWanted || this.#waiting !== undefined || this.#isAsking) return;
+    const delayMs = isUp ? this.#pauseMs() : health.nextProbeDelayMs();
+    this.#waiting = this.#context.timers.after(delayMs, () => {
+      this.#waiting = undefined;
+      if (this.#isWanted) this.#probe(!this.#upstream.isUp);
     });
   }
 
   /** Watches an upstream that has gone down: probes are more frequent than for an upstream in doubt. */
-  watchDown(client: UpstreamClient): void {
-    this.#stopWaiting(client);
-    this.watch(client);
+  watchDown(): void {
+    this.close();
+    this.watch();
   }
 
-  forget(client: UpstreamClient): void {
-    this.#stopWaiting(client);
-    this.#doubts.delete(client);
-  }
-
+  /** The probe that waits is not sent. */
   close(): void {
-    for (const client of [...this.#doubts.keys()]) this.forget(client);
+    this.#waiting?.[Symbol.dispose]();
+    this.#waiting = undefined;
   }
 
-  #doubt(client: UpstreamClient): Doubt {
-    let doubt = this.#doubts.get(client);
-    if (doubt === undefined) {
-      doubt = { isAsking: false, waiting: undefined, lost: 0, answered: undefined, plainRounds: 0 };
-      this.#doubts.set(client, doubt);
-    }
-    return doubt;
-  }
-
-  #stopWaiting(client: UpstreamClient): void {
-    const doubt = this.#doubts.get(client);
-    doubt?.waiting?.[Symbol.dispose]();
-    if (doubt !== undefined) doubt.waiting = undefined;
+  get #isWanted(): boolean {
+    return !this.#upstream.isUp || this.#upstream.isInDoubt;
   }
 
   /** Until the next probe of an upstream that is up. */
-  #pauseMs({ lost, answered }: Doubt): number {
-    const lostMs = answered === undefined ? DEAF_MS : LOST_MS;
-    return (lost < this.#wanted.failures ? DOUBT_MS : lostMs) * (1 + JITTER * this.#random.fraction());
+  #pauseMs(): number {
+    const { evidenceWanted, random } = this.#context;
+    const lostMs = this.#answered === undefined ? DEAF_MS : LOST_MS;
+    return (this.#lost < evidenceWanted.failures ? DOUBT_MS : lostMs) * (1 + JITTER * random.fraction());
   }
 
   /** Only the loss of the first question counts as a failure: if `mustCount`, or if the upstream was heard lately. */
-  #probe(client: UpstreamClient, doubt: Doubt, mustCount: boolean): void {
-    const counts = mustCount || (doubt.answered !== undefined && doubt.lost < this.#wanted.failures);
-    const first = doubt.answered ?? PROBE_QUESTION;
-    const others = [PROBE_QUESTION, ...client.names.known.questions].filter(
+  #probe(mustCount: boolean): void {
+    const wasHeard = this.#answered !== undefined && this.#lost < this.#context.evidenceWanted.failures;
+    const first = this.#answered ?? PROBE_QUESTION;
+    const others = [PROBE_QUESTION, ...this.#upstream.names.known.questions].filter(
       (one) => !isSameQuestion(one, first),
     );
     const round: Round = { asked: 1, isAnswered: false, first, others, plain: 'no' };
-    doubt.isAsking = true;
-    this.#ask(client, doubt, round, { ...first, probes: counts ? 'reach' : 'trial' });
-    if (doubt.lost > 0 || !client.isUp) this.#askOthers(client, doubt, round);
+    this.#isAsking = true;
+    this.#ask(round, { ...first, probes: mustCount || wasHeard ? 'reach' : 'trial' });
+    if (this.#lost > 0 || !this.#upstream.isUp) this.#askOthers(round);
   }
 
-  #askOthers(client: UpstreamClient, doubt: Doubt, round: Round): void {
+  #askOthers(round: Round): void {
     const others = round.others.splice(0);
     round.asked += others.length;
-    const isTime = doubt.lost % PLAIN_EVERY < PLAIN_ROUNDS;
-    if (round.plain === 'no' && isTime && client.mayDropEdns) this.#askPlain(client, round);
-    for (const question of others) this.#ask(client, doubt, round, { ...question, probes: 'trial' });
+    const isTime = this.#lost % PLAIN_EVERY < PLAIN_ROUNDS;
+    if (round.plain === 'no' && isTime && this.#upstream.mayDropEdns) this.#askPlain(round);
+    for (const question of others) this.#ask(round, { ...question, probes: 'trial' });
   }
 
   /** RFC 6891 section 6.2.2: silence may be the fate of EDNS alone. */
-  #askPlain(client: UpstreamClient, round: Round): void {
+  #askPlain(round: Round): void {
     round.plain = 'asked';
-    client.ask({ ...round.first, probes: 'plain' }, 0, {
+    this.#upstream.ask({ ...round.first, probes: 'plain' }, 0, {
       onAnswer: (_reply, isLate) => {
         if (!isLate) round.plain = 'answered';
       },
@@ -136,36 +140,36 @@ export class Probing {
     });
   }
 
-  /** `UpstreamClient` notes the reply for the upstream's health. */
-  #ask(client: UpstreamClient, doubt: Doubt, round: Round, question: Question): void {
+  /** The upstream itself notes the reply for its health. */
+  #ask(round: Round, question: Question): void {
     let isLost = false;
     const lost = (): void => {
       if (isLost) return;
       isLost = true;
       round.asked--;
       if (round.isAnswered) return;
-      this.#askOthers(client, doubt, round);
+      this.#askOthers(round);
       if (round.asked > 0) return;
-      doubt.lost++;
-      doubt.plainRounds = round.plain === 'answered' ? doubt.plainRounds + 1 : 0;
-      if (doubt.plainRounds < PLAIN_ROUNDS) over();
+      this.#lost++;
+      this.#plainRounds = round.plain === 'answered' ? this.#plainRounds + 1 : 0;
+      if (this.#plainRounds < PLAIN_ROUNDS) over();
       else {
-        doubt.plainRounds = 0;
-        client.noteEdnsDropped();
-        this.#probe(client, doubt, false);
+        this.#plainRounds = 0;
+        this.#upstream.noteEdnsDropped();
+        this.#probe(false);
       }
     };
     const over = (): void => {
-      doubt.isAsking = false;
-      this.watch(client);
+      this.#isAsking = false;
+      this.watch();
     };
-    client.ask(question, 0, {
+    this.#upstream.ask(question, 0, {
       onAnswer: () => {
-        doubt.lost = 0;
-        doubt.plainRounds = 0;
+        this.#lost = 0;
+        this.#plainRounds = 0;
         if (round.isAnswered) return;
         round.isAnswered = true;
-        doubt.answered = question;
+        this.#answered = question;
         over();
       },
       onFailure: lost,

@@ -2,6 +2,7 @@
  * Holds the forwarder's state of one upstream: its transports, its health, its missing features, and its running attempts.
  * Groups that have the same upstream share its client.
  */
+import type { Log } from '../../log/log.ts';
 import { FLAG } from '../../protocol/wire/header.ts';
 import { type ResponseIndex, replyName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
@@ -16,8 +17,10 @@ import type {
   UpstreamFailure,
   UpstreamReply,
 } from './exchange.ts';
+import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import type { UpstreamSnapshot } from './forwarder-report.ts';
 import { NameHealth, type SuffixHealth } from './name-health.ts';
+import { type EvidenceWanted, Probing } from './probing.ts';
 import type { Probe, Question } from './question.ts';
 import { type ForwardSettings, type Upstream, UpstreamHealth } from './upstream.ts';
 
@@ -28,16 +31,11 @@ export interface UpstreamEvidence {
   readonly reason: string;
 }
 
-/** How much evidence in a row proves a change. Probes collect as much at once; after that they are slower, or end. */
-export interface EvidenceWanted {
-  readonly failures: number;
-  readonly answers: number;
-}
-
 /** The parts that all upstream clients share. */
 export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
   readonly sweep: DeadlineSweep;
   readonly transports: Transports;
+  readonly log: Log;
   /** Whether this upstream is treated as unreachable although it may answer: a drill. */
   readonly isDrilled: (upstream: Upstream) => boolean;
   /** Whether the link to the far side is known to be down: a failure is then expected, and a denial proves nothing. */
@@ -45,16 +43,8 @@ export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
   readonly settings: () => ForwardSettings;
   readonly onEvidence: (evidence: UpstreamEvidence) => void;
   readonly evidenceWanted: EvidenceWanted;
-  /** The upstream must show by a probe that it still answers, or that it refuses EDNS always. */
-  readonly onVerify: (client: UpstreamClient) => void;
-  /** Evidence was reported, and more is wanted before the upstream counts as whole. */
-  readonly onDoubt: (client: UpstreamClient) => void;
-  readonly onDown: (client: UpstreamClient, failure: UpstreamFailure) => void;
+  readonly onDown: (client: UpstreamClient) => void;
   readonly onUp: (client: UpstreamClient) => void;
-  readonly onWithoutEdns: (client: UpstreamClient) => void;
-  readonly onEdnsDropped: (client: UpstreamClient) => void;
-  /** The upstream changes the case of names: for a while the case proves nothing. */
-  readonly onCaseLost: (client: UpstreamClient) => void;
 }
 
 const LOSSES_TO_TCP = 2;
@@ -82,6 +72,7 @@ export class UpstreamClient implements AttemptHost {
   /** Why the last attempt failed. */
   lastFailure: UpstreamFailure | undefined;
   readonly #context: ClientContext;
+  readonly #probing: Probing;
   readonly #forTransports: TransportContext;
   readonly #exchanges: Record<string, number> = {};
   readonly #failures = { timeout: 0, network: 0, tls: 0, malformed: 0, spoofed: 0, loop: 0 };
@@ -112,6 +103,7 @@ export class UpstreamClient implements AttemptHost {
     this.sweep = context.sweep;
     this.random = context.random;
     this.names = new NameHealth(this, context.isLinkCut);
+    this.#probing = new Probing(this, context);
     const { clock, timers, random } = context;
     this.#forTransports = { clock, timers, random, onMismatch: () => this.#mismatched++ };
     for (const name of Object.keys(context.transports)) this.#exchanges[name] = 0;
@@ -142,6 +134,11 @@ export class UpstreamClient implements AttemptHost {
     return this.#answersWanted > 0;
   }
 
+  /** As messages name it. */
+  get #named() {
+    return { upstream: this.upstream.text };
+  }
+
   /** Whether attempts run. */
   get isBusy(): boolean {
     return this.#attempts.size > 0;
@@ -167,7 +164,7 @@ export class UpstreamClient implements AttemptHost {
   noteEdnsDropped(): void {
     this.#ednsAgainAtMs = this.nowMs() + WITHOUT_EDNS_MS;
     this.#udpLosses = 0;
-    this.#context.onEdnsDropped(this);
+    FORWARDER_MESSAGES.ednsDropped(this.#context.log, this.#named);
   }
 
   /** It answered a question, in time or later. */
@@ -212,12 +209,14 @@ export class UpstreamClient implements AttemptHost {
   /** Takes the upstream out of use: running attempts may end, and then the client closes its sockets. */
   retire(): void {
     this.isRetired = true;
+    this.#probing.close();
     if (this.#attempts.size === 0) this.#closeTransports();
   }
 
   /** Gives up every running attempt, and starts no further attempt. */
   close(): void {
     this.#isClosed = true;
+    this.#probing.close();
     for (const attempt of [...this.#attempts]) attempt.abandon();
     this.#closeTransports();
   }
@@ -262,7 +261,7 @@ export class UpstreamClient implements AttemptHost {
     if (nowMs < this.#caseLostUntilMs) return;
     this.#caseLosses = 0;
     this.#caseLostUntilMs = nowMs + CASE_LOST_MS;
-    this.#context.onCaseLost(this);
+    FORWARDER_MESSAGES.caseLost(this.#context.log, this.#named);
   }
 
   noteOwnCase(question: Question): void {
@@ -299,6 +298,7 @@ export class UpstreamClient implements AttemptHost {
     this.#reportEvidence(true, index === undefined ? rcodeName(RCODE.FORMERR) : replyName(index));
     if (change !== 'came-up') return;
     this.suffixes.clear();
+    FORWARDER_MESSAGES.up(this.#context.log, this.#named);
     this.#context.onUp(this);
   }
 
@@ -327,19 +327,21 @@ export class UpstreamClient implements AttemptHost {
       this.#reportEvidence(false, reason);
     if (change === 'went-down') {
       this.#triedAtMs = nowMs;
-      this.#context.onDown(this, failure);
-    } else if (hasStruck) this.#context.onVerify(this);
+      FORWARDER_MESSAGES.down(this.#context.log, { ...this.#named, ...failure });
+      this.#probing.watchDown();
+      this.#context.onDown(this);
+    } else if (hasStruck) this.#probing.verify();
   }
 
   noteEdnsRefused(probe: Probe | undefined): void {
     // some name servers of single zones refuse EDNS: one name must not take DO and large replies from all others
     if (this.#hasEdns) return;
     if (probe !== 'reach') {
-      this.#context.onVerify(this);
+      this.#probing.verify();
       return;
     }
     this.#withoutEdnsUntilMs = this.nowMs() + WITHOUT_EDNS_MS;
-    this.#context.onWithoutEdns(this);
+    FORWARDER_MESSAGES.withoutEdns(this.#context.log, this.#named);
   }
 
   onOver(attempt: Attempt): void {
@@ -396,7 +398,7 @@ export class UpstreamClient implements AttemptHost {
       ? Math.max(0, this.#answersWanted - 1)
       : this.#context.evidenceWanted.answers;
     this.#context.onEvidence({ upstream: this.upstream.text, reachable, reason });
-    if (this.isInDoubt) this.#context.onDoubt(this);
+    if (this.isInDoubt) this.#probing.watch();
   }
 }
 
