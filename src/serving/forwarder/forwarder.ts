@@ -1,9 +1,16 @@
 /**
  * The forwarder sends a client's question to an upstream resolver and brings back the reply, octet for octet.
  *
- *     forwardTo -> pending questions -> pending question -> attempt -> exchange -> transport
- *                  (identical            (which upstream)    (one       (one query, (UDP, TCP,
- *                   questions)                                upstream)  one reply)  TLS)
+ *     forwardTo -> pending question -> attempt -> transport
+ *                  (which upstream)    (one       (UDP, TCP, TLS: one message, one reply)
+ *                                       upstream)
+ *
+ *     identical questions share one outcome, and which gives way   pending-questions.ts
+ *     which upstreams are asked about a name, loops                groups.ts
+ *     the order of upstreams, a second try, the outcome            pending-question.ts
+ *     health, evidence, counts of one upstream                     upstream-client.ts; for names: name-health.ts
+ *     EDNS, mixed case, TCP after UDP, late replies                attempt.ts
+ *     whether a message is the reply                               exchange.ts
  *
  * It knows upstreams, their health, and how to tell a reply from a forgery. It refuses to know what a response means
  * to a client, what may be cached and which zone a name belongs to. When it fails, the resolver decides the reply.
@@ -25,6 +32,8 @@ import type { ForwarderSnapshot, UpstreamSnapshot } from './forwarder-report.ts'
 import {
   chooseMembers,
   claimTrial,
+  type GroupChange,
+  type GroupMember,
   Groups,
   hasAnswers,
   type Members,
@@ -32,13 +41,8 @@ import {
   triable,
 } from './groups.ts';
 import { type Ask, askAddresses, askText, SecondOpinions } from './own-questions.ts';
-import {
-  type AskedUpstream,
-  type GroupChange,
-  PendingQuestion,
-  PendingQuestions,
-  type QuestionContext,
-} from './pending-questions.ts';
+import { PendingQuestion } from './pending-question.ts';
+import { PendingQuestions } from './pending-questions.ts';
 import type { EvidenceWanted } from './probing.ts';
 import {
   type ForwardFailure,
@@ -80,8 +84,7 @@ const QUESTIONS_PER_STEP = 16;
 
 export class Forwarder {
   readonly #options: ForwarderOptions;
-  readonly #context: QuestionContext;
-  readonly #sweep: DeadlineSweep;
+  readonly #context: ClientContext;
   readonly #groups: Groups;
   readonly #pending = new PendingQuestions();
   readonly #opinions: SecondOpinions;
@@ -94,14 +97,12 @@ export class Forwarder {
 
   constructor(options: ForwarderOptions) {
     const { clock, timers, log, groups, settings } = options;
-    const nowMs = (): number => clock.monotonicMs();
     this.#options = options;
     this.#settings = { ...DEFAULT_SETTINGS, ...settings };
-    this.#sweep = new DeadlineSweep(clock, timers);
     this.#limitLog = new LimitLog(log);
-    this.#opinions = new SecondOpinions(log, nowMs);
-    this.#context = { sweep: this.#sweep, settings: () => this.#settings, nowMs };
-    this.#groups = new Groups(this.#clientContext());
+    this.#opinions = new SecondOpinions(log, clock);
+    this.#context = this.#clientContext(new DeadlineSweep(clock, timers));
+    this.#groups = new Groups(this.#context);
     this.reconfigure(groups);
   }
 
@@ -148,7 +149,7 @@ export class Forwarder {
 
   /** Whether no upstream of the group can be asked at this moment: a question would fail at once. */
   isDown(group: Route): boolean {
-    const nowMs = this.#context.nowMs();
+    const nowMs = this.#nowMs();
     return !(this.#groups.membersOf(group) ?? []).some((member) => member.isUsable(nowMs));
   }
 
@@ -157,7 +158,7 @@ export class Forwarder {
    * suffix. One question in a second or two is sent all the same and finds out whether that still holds.
    */
   isCut(query: Query, group: Route): boolean {
-    const nowMs = this.#context.nowMs();
+    const nowMs = this.#nowMs();
     const members = this.#groups.membersOf(group) ?? [];
     if (hasAnswers(members, query, nowMs)) return false;
     // the client does not wait for a trial: most likely the name is still cut
@@ -221,7 +222,7 @@ export class Forwarder {
 
   /** As `snapshot`, some upstreams a step: there may be thousands. */
   *snapshotting(): Steps<ForwarderSnapshot> {
-    const nowMs = this.#context.nowMs();
+    const nowMs = this.#nowMs();
     const upstreams: UpstreamSnapshot[] = [];
     for (const client of this.#groups.clients) {
       upstreams.push(client.snapshot(this.#groups.isLooping(client, nowMs)));
@@ -250,7 +251,11 @@ export class Forwarder {
     this.#isClosed = true;
     for (const pending of this.#pending.all()) pending.cancel('closing', 'the forwarder is closing');
     this.#groups.close();
-    this.#sweep.close();
+    this.#context.sweep.close();
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
   }
 
   /** `isOwn`: not a client's question. It is asked past the limit on questions in flight, and never gives way. */
@@ -285,7 +290,7 @@ export class Forwarder {
     const members = this.#groups.membersOf(group);
     if (members === undefined)
       return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
-    const choice = chooseMembers(members, query, isOwn, this.#context.nowMs());
+    const choice = chooseMembers(members, query, isOwn, this.#nowMs());
     if (choice.kind === 'failed') {
       this.#failedFast++;
       return choice;
@@ -316,7 +321,7 @@ export class Forwarder {
     const { reason, oldest } = crowded;
     this.#overloaded[reason]++;
     const fails = oldest?.question.name ?? name;
-    this.#limitLog.noteQuestion('forward.inFlight', this.#context.nowMs(), () => nameFromWire(fails, 0));
+    this.#limitLog.noteQuestion('forward.inFlight', this.#nowMs(), () => nameFromWire(fails, 0));
     oldest?.cancel('overloaded', 'it gave way to a question of another client');
     return oldest !== undefined;
   }
@@ -324,7 +329,7 @@ export class Forwarder {
   /** Asks another upstream of the group the same, for as long as one attempt takes. */
   async #compare(name: string, query: Query, group: UpstreamGroup, first: ForwardOutcome): Promise<void> {
     if (first.kind === 'failed' || this.#isClosed) return;
-    const nowMs = this.#context.nowMs();
+    const nowMs = this.#nowMs();
     const members = this.#groups.membersOf(group) ?? [];
     const other = members.find((one) => one.client.upstream.text !== first.upstream && one.isUsable(nowMs));
     if (other === undefined) return;
@@ -334,7 +339,7 @@ export class Forwarder {
 
   #startTrial(
     query: Query,
-    upstreams: readonly AskedUpstream[],
+    upstreams: readonly GroupMember[],
     onOutcome: (outcome: ForwardOutcome) => void,
   ): void {
     const question = questionOf(query, 'trial');
@@ -342,13 +347,13 @@ export class Forwarder {
     new PendingQuestion(this.#context, question, upstreams, 'trial', onOver).start();
   }
 
-  #clientContext(): ClientContext {
+  #clientContext(sweep: DeadlineSweep): ClientContext {
     const { onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
     const { isDrilled = () => false, isLinkCut = () => false } = this.#options;
     return {
       ...this.#options,
       ...{ isDrilled, isLinkCut },
-      sweep: this.#sweep,
+      sweep,
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),
       onDown: ({ upstream }) => onUpstreamDown?.(upstream),

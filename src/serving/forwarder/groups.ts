@@ -15,10 +15,17 @@ import type { Steps } from '../../runtime/slices.ts';
 import type { Deadline } from '../../runtime/timers.ts';
 import type { Route } from '../turn.ts';
 import type { AttemptListener } from './attempt.ts';
-import { type AskedUpstream, type GroupChange, noUpstream, type QuestionKind } from './pending-questions.ts';
-import { type ForwardFailure, notAsked, ownQuestion } from './question.ts';
+import { type ForwardFailure, forwardFailure, notAsked, ownQuestion } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
+
+/**
+ * - `usual`    one upstream after the other, within the deadline
+ * - `doubted`  as usual, with less patience: three domains fail already, and most answers do not take as long
+ * - `trial`    the question is about a name that seems to be cut. Every upstream is asked at once and only once, no client
+ *              waits longer than for one attempt, and silence does not count against an upstream as a whole
+ */
+export type QuestionKind = 'usual' | 'doubted' | 'trial';
 
 /**
  * Which upstreams are asked, and how; or the outcome, where none is. The server asks a question of its own (`isOwn`) even if its
@@ -55,6 +62,20 @@ function where(
   return members.every(isWanted) ? members : members.filter(isWanted);
 }
 
+/** The outcome where no upstream may be asked, and why. */
+export function noUpstream(upstreams: readonly GroupMember[], nowMs: number): ForwardFailure {
+  const reasons = upstreams.map((asked) => {
+    const { upstream, lastFailure } = asked.client;
+    return `"${upstream.text}": ${asked.isLooping(nowMs) ? 'loop' : (lastFailure?.detail ?? 'down')}`;
+  });
+  const detail = `no upstream to ask: ${reasons.join(', ')}`;
+  if (upstreams.some((asked) => asked.isLooping(nowMs))) return forwardFailure('loop', detail);
+  const failures = upstreams.map(({ client }) => client.lastFailure?.reason);
+  const isNetwork =
+    failures.length > 0 && failures.every((reason) => reason === 'network' || reason === 'tls');
+  return notAsked('all-down', detail, isNetwork ? 'network' : 'all-down');
+}
+
 /** Whether an upstream is known to answer for the suffixes of this name, as far as its failures tell. */
 export function hasAnswers(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
   for (const member of members)
@@ -89,7 +110,7 @@ const AVOIDED_MS = 30_000;
 const PROBE_EVERY_MS = 20_000;
 
 /** An upstream in one group. */
-class GroupMember implements AskedUpstream, Deadline {
+export class GroupMember implements Deadline {
   readonly client: UpstreamClient;
   readonly group: string;
   dueAtMs = 0;
@@ -246,6 +267,13 @@ function probeName(random: Random, apex: Uint8Array): Uint8Array {
 export interface Regrouping {
   readonly take: () => void;
   readonly leave: () => Steps<void>;
+}
+
+/** What a reload changed in a group. */
+export interface GroupChange {
+  readonly left: ReadonlySet<GroupMember>;
+  /** In the operator's order. */
+  readonly added: readonly GroupMember[];
 }
 
 /** The members of each group, by its name. */

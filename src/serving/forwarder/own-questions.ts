@@ -9,6 +9,7 @@ import { isAboutName, readAddresses, replyName } from '../../protocol/wire/respo
 import { isStaleError, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './question.ts';
@@ -131,12 +132,12 @@ const FORGET_MS = 2 * 3_600_000;
 
 export class SecondOpinions {
   readonly #log: Log;
-  readonly #nowMs: () => number;
+  readonly #clock: Clock;
   readonly #differences = new Map<string, Difference & { readonly atMs: number }>();
 
-  constructor(log: Log, nowMs: () => number) {
+  constructor(log: Log, clock: Clock) {
     this.#log = log;
-    this.#nowMs = nowMs;
+    this.#clock = clock;
   }
 
   /** Compares the outcomes of two upstreams. An outcome that says nothing about the name never counts as a difference. */
@@ -151,13 +152,13 @@ export class SecondOpinions {
       return;
     }
     const opinions = [one, other] as const;
-    this.#differences.set(name, { name, opinions, atMs: this.#nowMs() });
+    this.#differences.set(name, { name, opinions, atMs: this.#clock.monotonicMs() });
     if (before !== undefined && textOf(before.opinions) === textOf(opinions)) return;
     FORWARDER_MESSAGES.differ(this.#log, { name, opinions });
   }
 
   get differences(): readonly Difference[] {
-    const nowMs = this.#nowMs();
+    const nowMs = this.#clock.monotonicMs();
     const recent = [...this.#differences.values()].filter(({ atMs }) => nowMs < atMs + FORGET_MS);
     return recent.map(({ name, opinions }) => ({ name, opinions }));
   }

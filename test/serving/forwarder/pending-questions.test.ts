@@ -1,7 +1,8 @@
 /** Which question gives way when too many are on their way, and which questions are the same. */
 import t from 'tap';
 import { DeadlineSweep } from '../../../src/runtime/timers.ts';
-import { PendingQuestion, PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';
+import { PendingQuestion } from '../../../src/serving/forwarder/pending-question.ts';
+import { PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';
 import { type ForwardOutcome, forwardFailure, questionOf } from '../../../src/serving/forwarder/question.ts';
 import { DEFAULT_SETTINGS } from '../../../src/serving/forwarder/upstream.ts';
 import { networkOf, parseClientAddress } from '../../../src/serving/listener/clients.ts';
@@ -162,7 +163,7 @@ const time = new VirtualTime();
 const context = {
   sweep: new DeadlineSweep(time, time),
   settings: () => DEFAULT_SETTINGS,
-  nowMs: () => time.monotonicMs(),
+  clock: time,
 };
 
 /** A question about `name` that no upstream is asked. */
