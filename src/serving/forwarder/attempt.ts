@@ -24,6 +24,7 @@ import {
   type Question,
   questionEndOf,
 } from './question.ts';
+import type { ForwardSettings } from './upstream.ts';
 
 /** Receives the result of an attempt: perhaps `onOverdue` first, then an answer or a failure, and then no further call. */
 export interface AttemptListener {
@@ -41,6 +42,100 @@ export interface OpenTransport {
   readonly transport: Transport;
 }
 
+const LOSSES_TO_TCP = 2;
+const UDP_AGAIN_MS = 30_000;
+/** An upstream that lost the case this often in a row loses it for every name. */
+const CASE_LOSSES_BELIEVED = 3;
+const CASE_LOST_MS = 15 * 60_000;
+const WITHOUT_EDNS_MS = 15 * 60_000;
+
+/** What one upstream was found not to take: datagrams, names in mixed case, EDNS. Pure: the time is an argument. */
+export class UpstreamFeatures {
+  /** It has answered with EDNS. */
+  hasEdns = false;
+  #udpLosses = 0;
+  #udpAgainAtMs = 0;
+  #caseLosses = 0;
+  #caseLostUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #answeredInOwnCase = new WeakSet<Question>();
+  readonly #onCaseLost: () => void;
+  #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
+  /** Set while it drops questions with EDNS: when such a question is tried again. */
+  #ednsAgainAtMs: number | undefined;
+
+  /** `onCaseLost`: it changes the case of names, or drops mixed case. For a while the case proves nothing. */
+  constructor(onCaseLost: () => void) {
+    this.#onCaseLost = onCaseLost;
+  }
+
+  udpOrTcp(nowMs: number): 'udp' | 'tcp' {
+    if (this.#udpLosses < LOSSES_TO_TCP) return 'udp';
+    if (nowMs < this.#udpAgainAtMs) return 'tcp';
+    this.#udpAgainAtMs = nowMs + UDP_AGAIN_MS;
+    return 'udp';
+  }
+
+  noteUdpLoss(nowMs: number): void {
+    this.#udpLosses++;
+    if (this.#udpLosses === LOSSES_TO_TCP) this.#udpAgainAtMs = nowMs + UDP_AGAIN_MS;
+  }
+
+  noteUdpWorks(): void {
+    this.#udpLosses = 0;
+  }
+
+  keepsCase(nowMs: number): boolean {
+    return nowMs >= this.#caseLostUntilMs;
+  }
+
+  /** A reply brought the name back. `isSame`: in the case in which it was sent. */
+  noteCase(isSame: boolean, nowMs: number): void {
+    this.#caseLosses = isSame ? 0 : this.#caseLosses + 1;
+    if (this.#caseLosses < CASE_LOSSES_BELIEVED || !this.keepsCase(nowMs)) return;
+    this.#caseLosses = 0;
+    this.#caseLostUntilMs = nowMs + CASE_LOST_MS;
+    this.#onCaseLost();
+  }
+
+  /** A question in mixed case that had no reply before was answered in its own case. */
+  noteOwnCase(question: Question): void {
+    this.#answeredInOwnCase.add(question);
+  }
+
+  /** No reply to a question in mixed case came at all. Silence alone may have any cause. */
+  noteMixedCaseLost(question: Question, nowMs: number): void {
+    if (this.#answeredInOwnCase.has(question)) this.noteCase(false, nowMs);
+  }
+
+  usesEdns(nowMs: number): boolean {
+    return nowMs >= this.#withoutEdnsUntilMs && !this.dropsEdns;
+  }
+
+  get dropsEdns(): boolean {
+    return this.#ednsAgainAtMs !== undefined;
+  }
+
+  noteEdnsRefused(nowMs: number): void {
+    this.#withoutEdnsUntilMs = nowMs + WITHOUT_EDNS_MS;
+  }
+
+  noteEdnsDropped(nowMs: number): void {
+    this.#ednsAgainAtMs = nowMs + WITHOUT_EDNS_MS;
+    this.#udpLosses = 0;
+  }
+
+  noteEdnsPasses(): void {
+    this.#ednsAgainAtMs = undefined;
+  }
+
+  /** Whether it is time for a question with EDNS although it drops them. Claims that time. */
+  claimEdnsTrial(nowMs: number): boolean {
+    if (this.#ednsAgainAtMs === undefined || nowMs < this.#ednsAgainAtMs) return false;
+    this.#ednsAgainAtMs = nowMs + WITHOUT_EDNS_MS;
+    return true;
+  }
+}
+
 /** The part of an upstream that an attempt uses and to which the attempt reports. */
 export interface AttemptHost {
   readonly sweep: DeadlineSweep;
@@ -48,19 +143,9 @@ export interface AttemptHost {
   nowMs(): number;
   /** The transport of this name, opened when it is not yet. */
   transport(name: string): OpenTransport;
-  timeoutMs(kind: TransportKind): number;
-  /** Longest time until an attempt is overdue. */
-  readonly maxMs: number;
-  /** Queries say that we understand AD. */
-  readonly asksAuthenticated: boolean;
-  /** Names over this transport get a random case. */
-  mixesCase(kind: TransportKind, nowMs: number): boolean;
-  /** A reply brought the name back. `isSame`: in the case in which it was sent. */
-  noteCase(isSame: boolean): void;
-  /** A question in mixed case that had no reply before was answered in its own case. */
-  noteOwnCase(question: Question): void;
-  /** No reply to a question in mixed case came at all. */
-  noteMixedCaseLost(question: Question): void;
+  readonly features: UpstreamFeatures;
+  readonly health: { attemptTimeoutMs(limits: ForwardSettings): number };
+  readonly settings: ForwardSettings;
   /** Whether there is room to wait for a late reply. */
   mayLinger(): boolean;
   noteStart(transport: OpenTransport): void;
@@ -136,12 +221,15 @@ export class Attempt extends Exchange implements Deadline {
     const host = this.#host;
     const { kind, transport } = this.#transport;
     const nowMs = host.nowMs();
-    const mixesCase = !this.#triedMixedCase && host.mixesCase(kind, nowMs);
+    const { features, health, settings } = host;
+    // a stream is hard enough to forge
+    const mayMix = kind.isDatagram === true && settings.caseRandomization && features.keepsCase(nowMs);
+    const mixesCase = mayMix && !this.#triedMixedCase;
     this.message = composeUpstreamQuery(this.#question, {
       withEdns: this.#withEdns,
       caseFrom: mixesCase ? host.random : undefined,
       padded: kind.isEncrypted === true,
-      authenticated: host.asksAuthenticated,
+      authenticated: settings.trustAuthenticatedData,
     });
     this.questionEnd = questionEndOf(this.#question);
     this.exactCase = mixesCase;
@@ -150,7 +238,8 @@ export class Attempt extends Exchange implements Deadline {
     this.hadToConnect = false;
     this.#stage = 'timely';
     this.startedAtMs = nowMs;
-    this.dueAtMs = nowMs + Math.min(host.timeoutMs(kind) * 2 ** this.#doublings, host.maxMs);
+    const timeoutMs = health.attemptTimeoutMs(settings) * kind.roundTrips * 2 ** this.#doublings;
+    this.dueAtMs = nowMs + Math.min(timeoutMs, settings.attemptMaxMs);
     host.sweep.add(this);
     host.noteStart(this.#transport);
     transport.start(this);
@@ -160,7 +249,8 @@ export class Attempt extends Exchange implements Deadline {
     const { transport } = this.#transport;
     if (this.#stage === 'late' || !this.#host.mayLinger()) {
       transport.giveUp(this, 'lost');
-      if (this.#stage === 'late' && this.exactCase) this.#host.noteMixedCaseLost(this.#question);
+      if (this.#stage === 'late' && this.exactCase)
+        this.#host.features.noteMixedCaseLost(this.#question, this.#host.nowMs());
       if (this.#stage === 'timely') this.#overdue();
       this.#finish();
       return;
@@ -195,7 +285,7 @@ export class Attempt extends Exchange implements Deadline {
       case 'case-lost':
         // again in the question's own case, from its own port: TCP may not be there, and need not be
         this.#triedMixedCase = true;
-        this.#host.noteCase(false);
+        this.#noteCase(false);
         this.send();
         return;
       case 'failed':
@@ -215,9 +305,9 @@ export class Attempt extends Exchange implements Deadline {
     const { index, elapsedMs } = reply;
     const isDoubtful = this.exactCase && mayComeFromCase(index);
     // a name with few letters may have kept its case by chance, and `.` has no case
-    if (this.exactCase && !isDoubtful && !this.needsOwnPort) this.#host.noteCase(true);
+    if (this.exactCase && !isDoubtful && !this.needsOwnPort) this.#noteCase(true);
     else if (!this.exactCase && this.#doublings > 0 && this.#transport.kind.isDatagram)
-      this.#host.noteOwnCase(this.#question);
+      this.#host.features.noteOwnCase(this.#question);
     const roundTripMs = reply.isRoundTrip ? elapsedMs : undefined;
     this.#host.noteReply(this.#transport, index, roundTripMs, this.#question.probes);
     const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;
@@ -237,9 +327,13 @@ export class Attempt extends Exchange implements Deadline {
       this.send();
       return;
     }
-    if (this.#doubtsCase) this.#host.noteCase(index.answerCount === 0);
+    if (this.#doubtsCase) this.#noteCase(index.answerCount === 0);
     this.#finish();
     this.#listener.onAnswer(reply, this.#isOverdue);
+  }
+
+  #noteCase(isSame: boolean): void {
+    this.#host.features.noteCase(isSame, this.#host.nowMs());
   }
 
   #overdue(): void {

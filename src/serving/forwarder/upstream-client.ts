@@ -8,11 +8,16 @@ import { type ResponseIndex, replyName, unhelpfulReply } from '../../protocol/wi
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { DeadlineSweep } from '../../runtime/timers.ts';
-import { Attempt, type AttemptHost, type AttemptListener, type OpenTransport } from './attempt.ts';
+import {
+  Attempt,
+  type AttemptHost,
+  type AttemptListener,
+  type OpenTransport,
+  UpstreamFeatures,
+} from './attempt.ts';
 import type {
   FailureReason,
   TransportContext,
-  TransportKind,
   Transports,
   UpstreamFailure,
   UpstreamReply,
@@ -22,7 +27,7 @@ import type { UpstreamSnapshot } from './forwarder-report.ts';
 import { NameHealth, type SuffixHealth } from './name-health.ts';
 import { type EvidenceWanted, Probing } from './probing.ts';
 import type { Probe, Question } from './question.ts';
-import { type ForwardSettings, type Upstream, UpstreamHealth } from './upstream.ts';
+import type { ForwardSettings, Upstream } from './upstream.ts';
 
 export interface UpstreamEvidence {
   /** The upstream's text. */
@@ -47,9 +52,6 @@ export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
   readonly onUp: (client: UpstreamClient) => void;
 }
 
-const LOSSES_TO_TCP = 2;
-const UDP_AGAIN_MS = 30_000;
-const WITHOUT_EDNS_MS = 15 * 60_000;
 /** With more running attempts, no attempt waits for a late reply: a dead upstream under load holds at most this many. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
@@ -57,13 +59,10 @@ const EVIDENCE_EVERY_MS = 1_000;
 const TRIAL_EVERY_MS = 1_000;
 /** An upstream whose answers came too late this often in a row is asked after the others. */
 const LATE_BELIEVED = 3;
-/** An upstream that lost the case this often in a row loses it for every name. */
-const CASE_LOSSES_BELIEVED = 3;
-const CASE_LOST_MS = 15 * 60_000;
-
 export class UpstreamClient implements AttemptHost {
   readonly upstream: Upstream;
   readonly health = new UpstreamHealth();
+  readonly features: UpstreamFeatures;
   readonly names: NameHealth;
   readonly sweep: DeadlineSweep;
   readonly random: Random;
@@ -81,16 +80,7 @@ export class UpstreamClient implements AttemptHost {
   #truncated = 0;
   readonly #attempts = new Set<Attempt>();
   readonly #open = new Map<string, OpenTransport>();
-  #caseLosses = 0;
-  readonly #answeredInOwnCase = new WeakSet<Question>();
   #lateAnswers = 0;
-  #caseLostUntilMs = Number.NEGATIVE_INFINITY;
-  #udpLosses = 0;
-  #udpAgainAtMs = 0;
-  #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
-  /** Set while it drops questions with EDNS: when such a question is tried again. */
-  #ednsAgainAtMs: number | undefined;
-  #hasEdns = false;
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
   /** Pieces of evidence still wanted after a failure that was reported. */
   #answersWanted = 0;
@@ -103,6 +93,7 @@ export class UpstreamClient implements AttemptHost {
     this.sweep = context.sweep;
     this.random = context.random;
     this.names = new NameHealth(this, context.isLinkCut);
+    this.features = new UpstreamFeatures(() => FORWARDER_MESSAGES.caseLost(context.log, this.#named));
     this.#probing = new Probing(this, context);
     const { clock, timers, random } = context;
     this.#forTransports = { clock, timers, random, onMismatch: () => this.#mismatched++ };
@@ -122,11 +113,7 @@ export class UpstreamClient implements AttemptHost {
 
   /** Whether silence may mean that it drops EDNS. A stream leaves no message out. */
   get mayDropEdns(): boolean {
-    return this.upstream.transport === undefined && this.#usesEdns(this.nowMs());
-  }
-
-  get dropsEdns(): boolean {
-    return this.#ednsAgainAtMs !== undefined;
+    return this.upstream.transport === undefined && this.features.usesEdns(this.nowMs());
   }
 
   /** Whether the upstream has given too few answers since its last reported failure. */
@@ -153,17 +140,16 @@ export class UpstreamClient implements AttemptHost {
   ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
     if (this.#isClosed) return undefined;
     const nowMs = this.nowMs();
-    if (this.#ednsAgainAtMs !== undefined && nowMs >= this.#ednsAgainAtMs) this.#tryEdns(question, nowMs);
+    if (this.features.claimEdnsTrial(nowMs)) this.#tryEdns(question);
     const isPlain = question.probes === 'plain';
-    const transport = this.transport(this.upstream.transport ?? (isPlain ? 'udp' : this.#udpOrTcp(nowMs)));
-    const withEdns = !isPlain && this.#usesEdns(nowMs);
-    return this.#start(new Attempt(this, question, transport, withEdns, doublings, listener));
+    const name = this.upstream.transport ?? (isPlain ? 'udp' : this.features.udpOrTcp(nowMs));
+    const withEdns = !isPlain && this.features.usesEdns(nowMs);
+    return this.#start(new Attempt(this, question, this.transport(name), withEdns, doublings, listener));
   }
 
   /** It seems to drop questions with EDNS: it has answered time after time without EDNS what it did not answer with EDNS. */
   noteEdnsDropped(): void {
-    this.#ednsAgainAtMs = this.nowMs() + WITHOUT_EDNS_MS;
-    this.#udpLosses = 0;
+    this.features.noteEdnsDropped(this.nowMs());
     FORWARDER_MESSAGES.ednsDropped(this.#context.log, this.#named);
   }
 
@@ -200,8 +186,8 @@ export class UpstreamClient implements AttemptHost {
       mismatched: this.#mismatched,
       unhelpful: { ...this.#unhelpful },
       truncated: this.#truncated,
-      usesEdns: this.#usesEdns(nowMs),
-      dropsEdns: this.dropsEdns,
+      usesEdns: this.features.usesEdns(nowMs),
+      dropsEdns: this.features.dropsEdns,
       cut: this.suffixes.cut(nowMs),
     };
   }
@@ -236,41 +222,8 @@ export class UpstreamClient implements AttemptHost {
     return open;
   }
 
-  timeoutMs({ roundTrips }: TransportKind): number {
-    return this.health.attemptTimeoutMs(this.#context.settings()) * roundTrips;
-  }
-
-  get maxMs(): number {
-    return this.#context.settings().attemptMaxMs;
-  }
-
-  get asksAuthenticated(): boolean {
-    return this.#context.settings().trustAuthenticatedData;
-  }
-
-  /** A stream is hard enough to forge. */
-  mixesCase({ isDatagram }: TransportKind, nowMs: number): boolean {
-    if (!isDatagram || !this.#context.settings().caseRandomization) return false;
-    return nowMs >= this.#caseLostUntilMs;
-  }
-
-  noteCase(isSame: boolean): void {
-    this.#caseLosses = isSame ? 0 : this.#caseLosses + 1;
-    if (this.#caseLosses < CASE_LOSSES_BELIEVED) return;
-    const nowMs = this.nowMs();
-    if (nowMs < this.#caseLostUntilMs) return;
-    this.#caseLosses = 0;
-    this.#caseLostUntilMs = nowMs + CASE_LOST_MS;
-    FORWARDER_MESSAGES.caseLost(this.#context.log, this.#named);
-  }
-
-  noteOwnCase(question: Question): void {
-    this.#answeredInOwnCase.add(question);
-  }
-
-  noteMixedCaseLost(question: Question): void {
-    // silence alone may have any cause
-    if (this.#answeredInOwnCase.has(question)) this.noteCase(false);
+  get settings(): ForwardSettings {
+    return this.#context.settings();
   }
 
   mayLinger(): boolean {
@@ -289,8 +242,8 @@ export class UpstreamClient implements AttemptHost {
   ): void {
     // that no client's question is answered in the same way says more
     if (probe === 'plain') return;
-    if (kind.isDatagram) this.#udpLosses = 0;
-    if (index?.hasEdns) this.#hasEdns = true;
+    if (kind.isDatagram) this.features.noteUdpWorks();
+    if (index?.hasEdns) this.features.hasEdns = true;
     const unhelpful = index && unhelpfulReply(index);
     if (unhelpful !== undefined) this.#unhelpful[unhelpful]++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
@@ -317,8 +270,8 @@ export class UpstreamClient implements AttemptHost {
     if (!isAboutReach(reason)) return;
     const nowMs = this.nowMs();
     // a firewall may refuse UDP and pass TCP
-    if (kind.isDatagram) this.#noteUdpLoss(nowMs);
-    if (name === 'tcp') this.#udpLosses = 0; // neither way works: try both in turn
+    if (kind.isDatagram) this.features.noteUdpLoss(nowMs);
+    if (name === 'tcp') this.features.noteUdpWorks(); // neither way works: try both in turn
     const strikesBefore = this.health.strikes;
     const change = this.health.noteFailure(nowMs, startedAtMs, isProbe);
     const hasStruck = this.health.strikes > strikesBefore || change === 'went-down';
@@ -335,12 +288,12 @@ export class UpstreamClient implements AttemptHost {
 
   noteEdnsRefused(probe: Probe | undefined): void {
     // some name servers of single zones refuse EDNS: one name must not take DO and large replies from all others
-    if (this.#hasEdns) return;
+    if (this.features.hasEdns) return;
     if (probe !== 'reach') {
       this.#probing.verify();
       return;
     }
-    this.#withoutEdnsUntilMs = this.nowMs() + WITHOUT_EDNS_MS;
+    this.features.noteEdnsRefused(this.nowMs());
     FORWARDER_MESSAGES.withoutEdns(this.#context.log, this.#named);
   }
 
@@ -356,10 +309,9 @@ export class UpstreamClient implements AttemptHost {
   }
 
   /** Asks with EDNS beside a client's question, so that no client waits for it. */
-  #tryEdns(question: Question, nowMs: number): void {
-    this.#ednsAgainAtMs = nowMs + WITHOUT_EDNS_MS;
+  #tryEdns(question: Question): void {
     const onAnswer = ({ index }: UpstreamReply): void => {
-      if (index.hasEdns) this.#ednsAgainAtMs = undefined;
+      if (index.hasEdns) this.features.noteEdnsPasses();
     };
     const listener = { onAnswer, onFailure: () => undefined, onOverdue: () => undefined };
     const trial: Question = { ...question, probes: 'trial' };
@@ -370,22 +322,6 @@ export class UpstreamClient implements AttemptHost {
     this.names.close();
     for (const { transport } of this.#open.values()) transport.close();
     this.#open.clear();
-  }
-
-  #usesEdns(nowMs: number): boolean {
-    return nowMs >= this.#withoutEdnsUntilMs && this.#ednsAgainAtMs === undefined;
-  }
-
-  #udpOrTcp(nowMs: number): 'udp' | 'tcp' {
-    if (this.#udpLosses < LOSSES_TO_TCP) return 'udp';
-    if (nowMs < this.#udpAgainAtMs) return 'tcp';
-    this.#udpAgainAtMs = nowMs + UDP_AGAIN_MS;
-    return 'udp';
-  }
-
-  #noteUdpLoss(nowMs: number): void {
-    this.#udpLosses++;
-    if (this.#udpLosses === LOSSES_TO_TCP) this.#udpAgainAtMs = nowMs + UDP_AGAIN_MS;
   }
 
   /** `reason`: of a failure, or what a reply says. At once for a change, and once a second for more of the same. */
@@ -405,4 +341,91 @@ export class UpstreamClient implements AttemptHost {
 /** The others came from a server that could be reached. */
 function isAboutReach(reason: FailureReason): boolean {
   return reason === 'timeout' || reason === 'network' || reason === 'tls';
+}
+
+type AttemptLimits = Pick<ForwardSettings, 'attemptMinMs' | 'attemptMaxMs'>;
+
+type HealthChange = 'went-down' | 'came-up' | undefined;
+
+const STRIKES_TO_DOWN = 3;
+const SUCCESSES_TO_UP = 2;
+const PROBE_FIRST_MS = 500;
+const PROBE_AGAIN_MS = 100; // heard once: when the link is back, clients and sources ask within the second
+const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its return is noticed within 3 s
+/** For an upstream that was never heard: half of the second of RFC 6298 section 2, because late replies count too. */
+const UNMEASURED_TIMEOUT_MS = 500;
+const CLOCK_GRANULARITY_MS = 10; // G in RFC 6298 section 2: the sweep's
+
+/** Learns from real traffic the round-trip time of one upstream, and whether the upstream is up. Pure: the time is an argument. */
+export class UpstreamHealth {
+  isUp = true;
+  /** Failures in a row, while up. */
+  strikes = 0;
+  /** Smoothed; `undefined` before the first reply. */
+  roundTripMs: number | undefined;
+  #struckAtMs = Number.NEGATIVE_INFINITY;
+  #successes = 0;
+  #probeDelayMs = PROBE_FIRST_MS;
+  #variationMs = 0;
+
+  /**
+   * A reply of any RCODE came: the upstream can be reached. `roundTripMs` where it was measured, late replies included. Each
+   * exchange has an ID and a port of its own, so there is no doubt which question was answered (Karn's problem).
+   */
+  noteReply(roundTripMs: number | undefined, limits: AttemptLimits): HealthChange {
+    if (roundTripMs !== undefined) this.#measure(Math.min(roundTripMs, limits.attemptMaxMs));
+    this.strikes = 0;
+    this.#struckAtMs = Number.NEGATIVE_INFINITY;
+    if (this.isUp) return undefined;
+    this.#probeDelayMs = PROBE_AGAIN_MS;
+    this.#successes++;
+    if (this.#successes < SUCCESSES_TO_UP) return undefined;
+    this.isUp = true;
+    return 'came-up';
+  }
+
+  /**
+   * An exchange that started at `startedAtMs` got no reply in time, or failed. An exchange that was under way when the last
+   * failure was counted says nothing new. A hundred queries lost in one short break are one strike, not a hundred. Real
+   * traffic takes an upstream down; a probe that fails only keeps it down.
+   */
+  noteFailure(nowMs: number, startedAtMs: number, isProbe: boolean): HealthChange {
+    if (startedAtMs < this.#struckAtMs) return undefined;
+    this.#successes = 0;
+    if (!this.isUp || isProbe) return undefined;
+    this.#struckAtMs = nowMs;
+    this.strikes++;
+    if (this.strikes < STRIKES_TO_DOWN) return undefined;
+    this.isUp = false;
+    this.strikes = 0;
+    this.#probeDelayMs = PROBE_FIRST_MS;
+    return 'went-down';
+  }
+
+  /** How long to wait before the next probe of an upstream that is down: longer each time, until it is heard. */
+  nextProbeDelayMs(): number {
+    const delayMs = this.#probeDelayMs;
+    this.#probeDelayMs = Math.min(delayMs * 2, PROBE_LAST_MS);
+    return delayMs;
+  }
+
+  /** How long a reply may take before the next attempt starts (RFC 6298 section 2.3, with our own bounds). */
+  attemptTimeoutMs(limits: AttemptLimits): number {
+    const wantedMs =
+      this.roundTripMs === undefined
+        ? UNMEASURED_TIMEOUT_MS
+        : this.roundTripMs + Math.max(CLOCK_GRANULARITY_MS, 4 * this.#variationMs);
+    return Math.min(Math.max(wantedMs, limits.attemptMinMs), limits.attemptMaxMs);
+  }
+
+  /** RFC 6298 sections 2.2 and 2.3: alpha is 1/8, beta 1/4. */
+  #measure(roundTripMs: number): void {
+    if (this.roundTripMs === undefined) {
+      this.roundTripMs = roundTripMs;
+      this.#variationMs = roundTripMs / 2;
+      return;
+    }
+    this.#variationMs = 0.75 * this.#variationMs + 0.25 * Math.abs(this.roundTripMs - roundTripMs);
+    this.roundTripMs = 0.875 * this.roundTripMs + 0.125 * roundTripMs;
+  }
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { UpstreamHealth } from '../../../src/serving/forwarder/upstream.ts';
+import { UpstreamHealth } from '../../../src/serving/forwarder/upstream-client.ts';
 
 const limits = { attemptMinMs: 200, attemptMaxMs: 2_000 };
 
