@@ -5,7 +5,8 @@
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Metric, RoomReport } from '../report/report.ts';
-import { inPieces, type Pause, turnBound } from '../runtime/slices.ts';
+import { turnBound } from '../runtime/clock.ts';
+import { inPieces, type Pause } from '../runtime/slices.ts';
 
 export interface Metrics {
   readonly contentType: string;

@@ -131,3 +131,15 @@ export function watchSuspends(onResume: (suspendedMs: number) => void): Disposab
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
+
+/**
+ * A step that runs for the first time has its code compiled, and takes a hundred times as long: a reload had turns of 7 ms, a
+ * first scrape of 12.
+ */
+const MOST_MS_PER_TURN = 1;
+
+/** Tells, of a turn that begins now, whether it has lasted long enough. */
+export function turnBound(mostMs = MOST_MS_PER_TURN): () => boolean {
+  const untilMs = performance.now() + mostMs;
+  return () => performance.now() > untilMs;
+}

@@ -2,7 +2,7 @@
  * Runs long work in pieces, so that a query never waits for all of the work. A generator yields after each small step, and its
  * caller decides when other work has a turn of the event loop.
  */
-import type { Clock } from './clock.ts';
+import { type Clock, turnBound } from './clock.ts';
 
 /** Work whose steps take some microseconds each, and which ends with its result. */
 export type Steps<T> = Generator<undefined, T, undefined>;
@@ -23,18 +23,6 @@ export const systemPause: Pause = async () => {
  * times as long.
  */
 export const STEPS_PER_TURN = 50;
-
-/**
- * A step that runs for the first time has its code compiled, and takes a hundred times as long: a reload had turns of 7 ms, a
- * first scrape of 12.
- */
-const MOST_MS_PER_TURN = 1;
-
-/** Tells, of a turn that begins now, whether it has lasted long enough. */
-export function turnBound(): () => boolean {
-  const untilMs = performance.now() + MOST_MS_PER_TURN;
-  return () => performance.now() > untilMs;
-}
 
 /**
  * Runs the work to its end; after every `stepsPerTurn` steps, and after a millisecond, all other work has a turn, but not after

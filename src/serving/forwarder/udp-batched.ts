@@ -5,6 +5,7 @@
 import { getSystemErrorName } from 'node:util';
 import ipaddr from 'ipaddr.js';
 import { isSix } from '../../protocol/words/address-text.ts';
+import { turnBound } from '../../runtime/clock.ts';
 import {
   type DatagramBatch,
   type Libc,
@@ -18,6 +19,8 @@ import type { Upstream } from './upstream.ts';
 
 /** Replies taken from one socket at a time: as many as it has exchanges, and some forgeries. */
 const BATCH = 16;
+/** The longest turn of the loop that takes replies. */
+const TURN_MS = 2;
 /** The longest datagram there is: an upstream may send more than the 1,232 octets that queries offer. */
 const SLOT_OCTETS = 0xffff;
 /** Replies are copied into slabs, one after the other: an allocation for each reply would cost more. */
@@ -102,9 +105,11 @@ export class BatchedUdpSockets {
     if (this.#sockets.size === 0) this.#watched?.watch.unref();
   }
 
+  /** What it leaves, the next turn finds: a hundred replies can come together, and each can be kept and sent on. */
   #receive(set: ReadySet): void {
     const count = set.ready();
-    for (let at = 0; at < count; at++) {
+    const isOver = turnBound(TURN_MS);
+    for (let at = 0; at < count && !isOver(); at++) {
       const socket = this.#sockets.get(set.tokenAt(at));
       if (socket !== undefined) this.#receiveFrom(socket);
     }

@@ -32,6 +32,8 @@ const SLOT_OCTETS = 4096;
 
 /** Datagrams taken in one turn of the loop: about a millisecond, then upstreams' replies and other work have their turn. */
 const TURN_BUDGET = 256;
+/** The longest such turn: a query that goes to an upstream takes ten times as long as an answer from the cache. */
+const TURN_MS = 2;
 
 /** Queries of the process before this one that are answered in one turn of the loop: the code is cold, and each goes to an upstream. */
 const LEFT_PER_TURN = 16;
@@ -178,9 +180,13 @@ export class BatchedUdpListener implements UdpListener {
   #receive(): void {
     const open = this.#open;
     if (open === undefined || this.#drain.isClosing) return;
+    const { clock } = this.#context;
+    const untilMs = clock.monotonicMs() + TURN_MS;
     let taken = 0;
-    for (let count = 1; this.#load.isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count)
+    for (let count = 1; this.#load.isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count) {
+      if (taken > 0 && this.#nowMs >= untilMs) return;
       count = this.#answerThenTake(open);
+    }
     if (this.#load.isLight) return;
     const { received } = open.buffers;
     for (let count = BATCH; count === BATCH && taken < TURN_BUDGET; taken += count) {
@@ -188,6 +194,7 @@ export class BatchedUdpListener implements UdpListener {
       this.#received(count);
       for (let slot = 0; slot < count; slot++) this.#answerSlot(received, slot);
       this.#flush();
+      if (clock.monotonicMs() >= untilMs) return;
     }
   }
 

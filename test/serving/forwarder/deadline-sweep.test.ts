@@ -93,3 +93,24 @@ t.test('thousands that are due together are called some at a time, in their orde
     Array.from({ length: 5_000 }, (_, at) => at),
   );
 });
+
+t.test('deadlines that take long are called few at a time', async (t) => {
+  const time = new VirtualTime();
+  let [turns, called] = [0, 0];
+  const counted = {
+    after: (delayMs: number, run: () => void) =>
+      time.after(delayMs, () => {
+        turns++;
+        run();
+      }),
+  };
+  const sweep = new DeadlineSweep(time, counted);
+  const busy = () => {
+    called++;
+    for (const untilMs = performance.now() + 1; performance.now() < untilMs; );
+  };
+  for (let at = 0; at < 20; at++) sweep.add(deadline(time, 100, busy));
+  await time.advance(200);
+  t.equal(called, 20);
+  t.ok(turns >= 9, `${turns} turns`);
+});

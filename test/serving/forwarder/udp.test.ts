@@ -241,6 +241,40 @@ t.test(
   },
 );
 
+t.test(
+  'replies that come together and take long are taken few at a time',
+  { skip: noBatches ?? false },
+  async (t) => {
+    const open = new Map(UDP_KINDS).get('batched')!;
+    const server = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address();
+    const asked: number[] = [];
+    server.on('message', (_octets, from) => asked.push(from.port));
+    let turn = 0;
+    const turns: number[] = [];
+    const onMessage = () => {
+      turns.push(turn);
+      for (const untilMs = performance.now() + 1; performance.now() < untilMs; );
+    };
+    const events = { onMessage, onStranger: () => undefined, onError: () => undefined };
+    const upstream = { text: 'nobody', address: '127.0.0.1', port };
+    const sockets = Array.from({ length: 40 }, (_, at) => {
+      const opened = open(upstream, 0, events);
+      if (opened.kind !== 'open') throw new Error(opened.kind);
+      opened.socket.send(Uint8Array.of(at));
+      return opened.socket;
+    });
+    while (asked.length < 40) await soon(1);
+    for (const to of asked) server.send('x', to, '127.0.0.1');
+    for (; turns.length < 40; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (const socket of sockets) socket.close();
+    server.close();
+    const most = Math.max(...[...new Set(turns)].map((at) => turns.filter((is) => is === at).length));
+    t.ok(most <= 4, `${most} in one turn`);
+  },
+);
+
 t.test('taken ports are drawn again; with all taken the exchange fails', async (t) => {
   const { sent, opener } = madeUpSockets((port) => port % 4 !== 0);
   const exchanges = opened({ ...options(nobody), openUdp: opener });

@@ -351,6 +351,18 @@ t.test('a flood is taken in portions, so that everything else has its turn betwe
   t.equal(libc.sendCalls, Math.ceil(5000 / BATCH), 'and answered by a call for each batch');
 });
 
+t.test('queries that take long, because each goes to an upstream, end a turn sooner', async (t) => {
+  let sent = (): number => 0;
+  const nowMs = () => sent() / 10;
+  const { libc } = await listening({ clock: { monotonicMs: nowMs, wallMs: nowMs } });
+  sent = () => libc.sent.length;
+  libc.asks(1000);
+  const turns: number[] = [];
+  while (libc.waiting.length > 0) turns.push(libc.turn());
+  t.ok(Math.max(...turns) <= 20 + BATCH, turns.join(' '));
+  t.equal(new Set(idsSent(libc)).size, 1000);
+});
+
 t.test('answers that come in together are sent together, in the same turn', async (t) => {
   const handler = new StubHandler();
   let open: () => void = () => undefined;
@@ -358,7 +370,7 @@ t.test('answers that come in together are sent together, in the same turn', asyn
     open = resolve;
   });
   handler.gate = () => gate;
-  const { libc } = await listening({ handler });
+  const { libc } = await listening({ handler, clock: standingClock });
   libc.asks(BATCH + 10, 0, 'later.test');
   libc.turn();
   t.equal(libc.sent.length, 0);
