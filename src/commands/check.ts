@@ -179,7 +179,7 @@ export function report({ clusters }: Config, findings: readonly Finding[], paint
 // terminal, line by line; in a pipe nothing is said.
 
 export interface Row {
-  /** The thing that the row looks at, for the line of progress: `the upstreams`. */
+  /** The thing that the row inspects, for the line of progress: `the upstreams`. */
   readonly name: string;
   readonly find: () => Promise<readonly Finding[]> | readonly Finding[];
 }

@@ -57,7 +57,7 @@ export interface FarSideOptions {
   readonly program?: URL;
   /** Limit of the thread's heap: work that needs more memory is a defect. The default is `HEAP_MB`. */
   readonly heapMb?: number;
-  /** Told when memory can go back to the system: a thread with the AWS clients is about to start, or has ended. */
+  /** Called when memory can go back to the system: a thread with the AWS clients is about to start, or has ended. */
   readonly giveBack?: (when: 'thread-starts' | 'thread-ended') => void;
 }
 
@@ -118,7 +118,7 @@ export class FarSide implements Disposable {
         (error: unknown): OutpostView => ({ kind: 'failed', reason: 'internal', detail: textOf(error) }),
       );
 
-  /** The way to AWS as `outpost-dns check` looks at it. Never rejects. */
+  /** The way to AWS, for `outpost-dns check`. Never rejects. */
   readonly inspectAws = (place: AwsPlace, signal: AbortSignal): Promise<AwsInspection> =>
     this.#forAws()
       .call('aws', place, signal)
@@ -128,7 +128,7 @@ export class FarSide implements Disposable {
         }),
       );
 
-  /** A kubeconfig as `outpost-dns check` looks at it, with one request to the API server. Never rejects. */
+  /** A kubeconfig, for `outpost-dns check`, with one request to the API server. Never rejects. */
   readonly inspectKubeconfig = (request: KubeconfigRequest, signal: AbortSignal): Promise<KubeconfigFacts> =>
     this.#ask('kubeconfig', request, signal).catch(
       (error: unknown): KubeconfigFacts => ({ kind: 'unusable', detail: textOf(error) }),

@@ -44,7 +44,7 @@ export interface LinkMonitorOptions {
   readonly log: Log;
   /** Called when a path that was cut carries a first answer again. */
   readonly onRestored: (evidence: Evidence) => void;
-  /** Called when the condition of a path or of the summary changes; `afterTransition` picks those worth keeping. */
+  /** Called when the condition of a path or of the summary changes; a chronicle picks those worth keeping. */
   readonly onTransition: (transition: LinkTransition) => void;
   /** Whether a drill treats this path as cut; the status then shows the path as cut, against any evidence. */
   readonly isRehearsed: (side: Evidence['side'], key: string) => boolean;

@@ -23,7 +23,7 @@ type CodeOf<Wanted extends CodeRow['severity']> = {
 type ProblemCode = CodeOf<'problem' | 'either'>;
 type WarningCode = CodeOf<'warning' | 'either'>;
 
-/** One finding. All that looks at the site gives a list, empty where nothing is wrong. */
+/** One finding. Each inspection of the site gives a list, empty where nothing is wrong. */
 export function problem(code: ProblemCode, text: string, fix: string): readonly Finding[] {
   return [{ code, severity: 'problem', text, why: CODES[code].why, fix }];
 }

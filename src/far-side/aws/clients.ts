@@ -74,7 +74,7 @@ export interface AwsClientsOptions {
   /** Credentials from the thread before this one, and for the next. */
   readonly handed?: CredentialsOptions['handed'];
   readonly keep?: CredentialsOptions['keep'];
-  /** Told when the code of a client has been loaded, before the first request. */
+  /** Called when the code of a client has been loaded, before the first request. */
   readonly onLoaded?: () => void;
   /** Looking up the service's name included. */
   readonly connectTimeoutMs?: number;
