@@ -17,6 +17,9 @@
  * at once while the link is up have the first effect alone: they cost no client a wait, and broken or bogus names of a healthy
  * domain fail in the same way. So a name under such a suffix is asked, unless a rule or a kept answer speaks for it.
  *
+ * Failures for A count against every type, failures for another type against this type alone: some firewalls drop HTTPS or
+ * AAAA, and their names still have addresses.
+ *
  * A broken zone cuts itself and nothing above it. No suffix above a registered domain is ever cut, so that broken domains
  * never take "com" away.
  *
@@ -27,7 +30,7 @@ import { FLAG } from '../../protocol/wire/header.ts';
 import { hashName, suffixEquals } from '../../protocol/wire/message-names.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { isAboutName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
-import { RCODE } from '../../protocol/words/codes.ts';
+import { RCODE, TYPE, typeName } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import type { AttemptListener } from './attempt.ts';
@@ -57,6 +60,8 @@ const DOMAINS_IN_DOUBT = 3;
 interface Entry {
   /** On the wire, in lower case, because hashes collide. */
   readonly suffix: Uint8Array;
+  /** The QTYPE of the failures. */
+  readonly qtype: number;
   /** Failures in a row of exactly this name. */
   failures: number;
   /** Hashes of what failed directly under it; the name itself counts as one of them. */
@@ -113,11 +118,12 @@ export class SuffixHealth {
   }
 
   /** The upstream answered about the name, which is given as on the wire. */
-  noteAnswer(name: Uint8Array): void {
+  noteAnswer(name: Uint8Array, qtype: number): void {
     if (this.#entries.size === 0) return;
     for (const suffix of suffixesOf(name)) {
       const hash = hashName(suffix);
       this.#entries.delete(hash);
+      this.#entries.delete(keyOf(hash, qtype));
       this.#domains.delete(hash);
     }
   }
@@ -129,6 +135,7 @@ export class SuffixHealth {
    */
   noteFailure(
     name: Uint8Array,
+    qtype: number,
     nowMs: number,
     isExpected: boolean,
     afterMs: number,
@@ -139,7 +146,7 @@ export class SuffixHealth {
     const [whole, ...above] = suffixesOf(name);
     if (whole === undefined) return false;
     let child = hashName(whole);
-    const own = this.#entry(child, whole, nowMs);
+    const own = this.#entry(child, whole, qtype, nowMs);
     const isFirst = own.failures === 0;
     own.failures = Math.min(own.failures + 1, FAILURES);
     own.isNameCut ||= own.failures >= FAILURES - less;
@@ -150,7 +157,7 @@ export class SuffixHealth {
     for (const suffix of above) {
       const hash = hashName(suffix);
       // a name that failed before is no further evidence against its suffix
-      const entry = isFirst ? this.#entry(hash, suffix, nowMs) : this.#entries.get(hash);
+      const entry = isFirst ? this.#entry(hash, suffix, qtype, nowMs) : this.#entries.get(keyOf(hash, qtype));
       if (entry !== undefined) {
         if (isFirst) addChild(entry, child, less, isWaitedFor);
         entry.failure = failure;
@@ -159,7 +166,7 @@ export class SuffixHealth {
       }
       child = hash;
     }
-    if (hasCut) this.#noteDomain(hashName(above.at(-1) ?? whole), nowMs);
+    if (hasCut && qtype === TYPE.A) this.#noteDomain(hashName(above.at(-1) ?? whole), nowMs);
     return isFirst;
   }
 
@@ -172,30 +179,38 @@ export class SuffixHealth {
   /** The names and suffixes that are cut at this moment. */
   cut(nowMs: number): CutName[] {
     const cut = [...this.#entries.values()].filter((entry) => isCut(entry, true, nowMs));
-    return cut.map(({ suffix, failure }) => ({ name: nameFromWire(suffix, 0), failure }));
+    return cut.map(({ suffix, qtype, failure }) => {
+      const what = qtype === TYPE.A ? failure : `${typeName(qtype)}: ${failure}`;
+      return { name: nameFromWire(suffix, 0), failure: what };
+    });
   }
 
   #cutEntry(query: Query, nowMs: number, isLeftOut = false): Entry | undefined {
     const { labelCount } = query;
     const domain = queryDomainDepth(query);
     for (let depth = labelCount; depth >= domain; depth = nextDepth(depth, labelCount, domain)) {
-      const entry = this.#entries.get(query.suffixHashes[depth] ?? 0);
-      if (entry === undefined || !isCut(entry, depth === labelCount, nowMs, isLeftOut)) continue;
-      if (suffixEquals(query, depth, entry.suffix)) return entry;
+      const isWholeName = depth === labelCount;
+      for (let pass = query.qtype === TYPE.A ? 1 : 0; pass < 2; pass++) {
+        const qtype = pass === 0 ? query.qtype : TYPE.A;
+        const entry = this.#entries.get(keyOf(query.suffixHashes[depth] ?? 0, qtype));
+        if (entry?.qtype !== qtype || !isCut(entry, isWholeName, nowMs, isLeftOut)) continue;
+        if (suffixEquals(query, depth, entry.suffix)) return entry;
+      }
     }
     return undefined;
   }
 
   /** The entry of a suffix that has failed, now the entry that failed last. */
-  #entry(hash: number, suffix: Uint8Array, nowMs: number): Entry {
-    const known = this.#entries.get(hash);
+  #entry(hash: number, suffix: Uint8Array, qtype: number, nowMs: number): Entry {
+    const key = keyOf(hash, qtype);
+    const known = this.#entries.get(key);
     const isKnown =
-      known !== undefined &&
+      known?.qtype === qtype &&
       nowMs < known.failedAtMs + ADDS_UP_MS &&
       Buffer.compare(known.suffix, suffix) === 0;
-    const entry = isKnown ? known : newEntry(suffix, nowMs);
-    this.#entries.delete(hash);
-    this.#entries.set(hash, entry);
+    const entry = isKnown ? known : newEntry(suffix, qtype, nowMs);
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
     if (this.#entries.size > MAX_ENTRIES) deleteOldest(this.#entries);
     return entry;
   }
@@ -207,9 +222,15 @@ export class SuffixHealth {
   }
 }
 
-function newEntry(suffix: Uint8Array, nowMs: number): Entry {
+/** The key of a suffix's entry, from its hash. */
+function keyOf(hash: number, qtype: number): number {
+  return qtype === TYPE.A ? hash : (hash ^ Math.imul(qtype, 0x9e37_79b1)) >>> 0;
+}
+
+function newEntry(suffix: Uint8Array, qtype: number, nowMs: number): Entry {
   return {
     suffix,
+    qtype,
     failures: 0,
     children: new Set(),
     waitedFor: new Set(),
@@ -301,7 +322,7 @@ export class NameHealth {
     this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
     const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
     // a resolver that is cut off itself may deny what it cannot ask for
-    if (!isDenial || !this.#isLinkCut()) this.suffixes.noteAnswer(question.name);
+    if (!isDenial || !this.#isLinkCut()) this.suffixes.noteAnswer(question.name, question.qtype);
   }
 
   /** `failure`: for people. `afterMs`: absent where no reply came. */
@@ -311,7 +332,8 @@ export class NameHealth {
     if (!upstream.isUp) return;
     const isExpected = this.#isLinkCut();
     const nowMs = upstream.nowMs();
-    const isFirst = this.suffixes.noteFailure(question.name, nowMs, isExpected, afterMs, failure);
+    const { name, qtype } = question;
+    const isFirst = this.suffixes.noteFailure(name, qtype, nowMs, isExpected, afterMs, failure);
     if (isFirst) this.#confirmSoon(question);
   }
 

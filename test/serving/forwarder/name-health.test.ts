@@ -1,10 +1,10 @@
 /** An upstream that answers for some names and fails for others: which rules hold for which names, and how it ends. */
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/codes.ts';
+import { RCODE, TYPE } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { SuffixHealth } from '../../../src/serving/forwarder/name-health.ts';
 import { clientQuery } from './hand-made-upstream.ts';
-import { ask, type Doing, group, shown, VirtualUpstreams } from './virtual-upstreams.ts';
+import { ask, type Doing, group, type Seen, shown, VirtualUpstreams } from './virtual-upstreams.ts';
 
 const answers = { afterMs: 20, says: 'answer' } as const;
 const route = group('default', 'a');
@@ -13,8 +13,8 @@ const route = group('default', 'a');
 function cutAfter(failing: readonly string[], asked: readonly string[], isExpected = false): string[] {
   const health = new SuffixHealth();
   for (const [at, name] of failing.entries()) {
-    if (name.startsWith('+')) health.noteAnswer(nameToWire(name.slice(1)));
-    else health.noteFailure(nameToWire(name), at, isExpected, 5_000, 'SERVFAIL');
+    if (name.startsWith('+')) health.noteAnswer(nameToWire(name.slice(1)), TYPE.A);
+    else health.noteFailure(nameToWire(name), TYPE.A, at, isExpected, 5_000, 'SERVFAIL');
   }
   return asked.filter((name) => health.isCut(clientQuery(name), failing.length));
 }
@@ -83,10 +83,10 @@ t.test(
 t.test('random names do not make it grow, and push out no suffix that fails', async (t) => {
   const health = new SuffixHealth();
   for (let at = 0; at < 20_000; at++)
-    health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false, 5_000, 'SERVFAIL');
+    health.noteFailure(nameToWire(`r${at}.victim${at}.example`), TYPE.A, at, false, 5_000, 'SERVFAIL');
   t.ok(health.cut(20_000).length <= 512);
   for (let at = 0; at < 20_000; at++)
-    health.noteFailure(nameToWire(`r${at}.one.example`), at, false, 5_000, 'SERVFAIL');
+    health.noteFailure(nameToWire(`r${at}.one.example`), TYPE.A, at, false, 5_000, 'SERVFAIL');
   t.ok(health.isCut(clientQuery('new.one.example'), 20_000));
   t.notOk(health.isCut(clientQuery('new.two.example'), 20_000));
 });
@@ -109,10 +109,10 @@ for (const [doing, failure] of [
 t.test('a failure holds for 30 s, and is confirmed by one more', async (t) => {
   const health = new SuffixHealth();
   for (const name of ['x.a.com', 'y.a.com', 'z.a.com'])
-    health.noteFailure(nameToWire(name), 0, false, 5_000, 'SERVFAIL');
+    health.noteFailure(nameToWire(name), TYPE.A, 0, false, 5_000, 'SERVFAIL');
   t.ok(health.isCut(clientQuery('www.a.com'), 29_999));
   t.notOk(health.isCut(clientQuery('www.a.com'), 30_000));
-  health.noteFailure(nameToWire('www.a.com'), 40_000, false, 5_000, 'SERVFAIL');
+  health.noteFailure(nameToWire('www.a.com'), TYPE.A, 40_000, false, 5_000, 'SERVFAIL');
   t.ok(health.isCut(clientQuery('v.a.com'), 40_001));
 });
 
@@ -145,8 +145,8 @@ for (const [it, says, extendedError] of [
 t.test('a failure that comes at once keeps a cut that silence began', async (t) => {
   const health = new SuffixHealth();
   for (const name of ['x.a.com', 'y.a.com', 'z.a.com'])
-    health.noteFailure(nameToWire(name), 0, false, 5_000, 'SERVFAIL');
-  health.noteFailure(nameToWire('w.a.com'), 20_000, false, 20, 'SERVFAIL');
+    health.noteFailure(nameToWire(name), TYPE.A, 0, false, 5_000, 'SERVFAIL');
+  health.noteFailure(nameToWire('w.a.com'), TYPE.A, 20_000, false, 20, 'SERVFAIL');
   t.ok(health.isLeftOut(clientQuery('v.a.com'), 49_999));
 });
 
@@ -249,4 +249,32 @@ t.test('while the link is down a denial is no evidence that a name can be asked 
   isLinkCut = false;
   for (let at = 0; at < 30 && isCut(world, 'www.out.example'); at++) await world.time.advance(100);
   t.notOk(isCut(world, 'www.out.example'));
+});
+
+t.test('a type that is dropped for every name takes no other type away', async (t) => {
+  const HTTPS = 65;
+  const isA = ({ exchange }: Seen) => exchange.message[exchange.questionEnd - 3] === TYPE.A;
+  const world = new VirtualUpstreams([route], (seen) => (seen.isProbe || isA(seen) ? answers : 'silence'));
+  await ask(world, 'known.example.com');
+  for (let at = 0; at < 4; at++) {
+    void world.forwarder.forward(clientQuery(`w${at}.example.com`, { qtype: HTTPS }), route);
+    await world.time.advance(6_000);
+    t.equal(shown(await ask(world, `new${at}.example.com`)), 'a rcode 0 after 20', `after ${at + 1}`);
+    t.notOk(world.forwarder.isCut(clientQuery(`other${at}.example.com`), route));
+  }
+  const { cut } = world.forwarder.snapshot().upstreams[0]!;
+  t.match(cut.at(-1), { failure: 'HTTPS: no reply in time' });
+  t.ok(
+    world.forwarder.isCut(clientQuery('w9.example.com', { qtype: HTTPS }), route),
+    'it fails at once itself',
+  );
+});
+
+t.test('where A fails, every type does', async (t) => {
+  const health = new SuffixHealth();
+  for (const name of ['x.a.com', 'y.a.com', 'z.a.com'])
+    health.noteFailure(nameToWire(name), TYPE.A, 0, false, 5_000, 'SERVFAIL');
+  t.ok(health.isCut(clientQuery('w.a.com', { qtype: 28 }), 1));
+  health.noteAnswer(nameToWire('w.a.com'), 28);
+  t.notOk(health.isCut(clientQuery('w.a.com'), 1), 'an answer of any type ends it');
 });
