@@ -100,6 +100,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       turn = turn.then(pause).then(next, next); // a failed request does not keep other requests from their answers
     },
   );
+  // a client may say with its request that it sends no more, as `printf ... | nc` does
+  Object.assign(server, { httpAllowHalfOpen: true });
   const slots = new Slots(new LimitLog(options.log), options.clock ?? systemClock);
   const { isAllowed = () => true, pause = async () => undefined } = options;
   let turn = Promise.resolve();

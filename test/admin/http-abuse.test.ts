@@ -6,6 +6,7 @@ import { type HttpServer, type HttpServerOptions, startHttpServer } from '../../
 import { createPages } from '../../src/admin/pages.ts';
 import { ROOM_REPORTS } from '../../src/daemon/report.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { pause } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { report } from './report-fixture.ts';
 
@@ -44,6 +45,14 @@ async function answerOf(socket: Socket): Promise<string> {
   await once(socket, 'close');
   return Buffer.concat(chunks).toString();
 }
+
+t.test('a client that ends its side with the request gets the answer', async (t) => {
+  const { server } = await start(t, { pause: () => pause(50) });
+  const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('end', () => socket.end());
+  socket.end('GET /healthz HTTP/1.0\r\n\r\n');
+  t.match(await answerOf(socket), /^HTTP\/1\.1 200 OK/);
+});
 
 t.test('thirty-two readers within a second get one text; a second later there is another', async (t) => {
   const { server, time, reports } = await start(t);
