@@ -16,7 +16,7 @@ import {
   threadsNotEnded,
 } from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
-import { openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
+import { loadLate, openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
 import {
   connectServiceManager,
@@ -81,7 +81,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     return EXIT.usage;
   }
   const { config, composeKept } = read;
-  const processLog = await createProcessLog(config.log);
+  const processLog = createProcessLog(config.log, loadLate);
   const { log } = processLog;
   const reader = configReader(file);
   surviveDefects(log);
@@ -130,6 +130,10 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     return EXIT.finding;
   }
   setHeapFlags();
+  inBackground('other', async () => {
+    await systemPause(); // a turn of its own
+    await processLog.load();
+  });
   inBackground('other', appendToOutput);
   inBackground('other', () => announce(daemon, manager, ended.promise));
   if (process.connected) process.send?.('answering'); // to the sandbox that started this server

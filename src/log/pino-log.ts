@@ -1,21 +1,24 @@
 /**
  * The log as pino writes it: JSON lines for machines, readable lines for a person at a terminal.
  * Pino's own destination is not used, because it repeats a failed write for ever, with a blocking sleep at the end.
+ * Pino is loaded after the first answer: until then lines wait here, in their order and with their times.
  */
 import { constants, fstatSync, openSync, write } from 'node:fs';
-import { type DestinationStream, pino } from 'pino';
 import { LOG_MESSAGES, type Log } from './log.ts';
+import { type LogLevel, WaitingLog } from './waiting-log.ts';
 
 interface LogOptions {
-  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly level: LogLevel;
   /** `auto`: readable on a terminal, JSON elsewhere. */
   readonly format: 'auto' | 'json' | 'pretty';
 }
 
 export interface ProcessLog {
   readonly log: Log;
+  /** Loads pino, and lets it write what has waited. Without it that happens a second after the log was made, and before a flush. */
+  load(): Promise<void>;
   /** Changes level on reload. */
-  setLevel(level: LogOptions['level']): void;
+  setLevel(level: LogLevel): void;
   /** Lines that were dropped, and why. */
   state(): LogState;
   /** Waits until all queued lines are written, for 700 ms at most. The caller calls this before the process ends. */
@@ -28,38 +31,52 @@ export interface ProcessLog {
 const FLUSH_PATIENCE_MS = 700;
 const STDOUT = 1;
 
-/** A log on standard output. No caller waits for a line: a full disk or a stopped reader costs lines, which are counted. */
-export async function createProcessLog(options: LogOptions): Promise<ProcessLog> {
+/** A start that hangs, in a disk for instance, says so. */
+const LOAD_AFTER_MS = 1_000;
+
+/**
+ * A log on standard output. No caller waits for a line: a full disk or a stopped reader costs lines, which are counted. `loading` runs
+ * what loads modules.
+ */
+export function createProcessLog(
+  options: LogOptions,
+  loading: <Loaded>(load: () => Promise<Loaded>) => Promise<Loaded> = (load) => load(),
+): ProcessLog {
   const isReadable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
-  const lines = new LineQueue(openOutlet(), (dropped) => LOG_MESSAGES.linesDropped(logger, { dropped }));
-  const stream: DestinationStream = isReadable ? await readable(lines) : lines;
-  const logger = pino(
-    {
-      level: options.level,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      base: null,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    stream,
-  );
+  const log = new WaitingLog(options.level);
+  const lines = new LineQueue(openOutlet(), (dropped) => LOG_MESSAGES.linesDropped(log, { dropped }));
+  let loaded: Promise<void> | undefined;
+  const load = () => {
+    clearTimeout(late);
+    loaded ??= loading(async () => {
+      const { pinoLogger } = await import('./pino-logger.ts');
+      const { readableLine } = isReadable ? await import('./readable-lines.ts') : {};
+      const write = (line: string) => lines.write(readableLine?.(line) ?? line);
+      log.open((level, nowMs) => pinoLogger(level, { write }, nowMs));
+      for (let count = log.overflown; count > 0; count--) lines.refuse();
+    }).catch((error: unknown) => {
+      loaded = undefined; // an upgrade is just replacing the file: the next call tries again
+      throw error;
+    });
+    return loaded;
+  };
+  const tryLoading = () => load().catch(() => undefined);
+  const late = setTimeout(tryLoading, LOAD_AFTER_MS);
+  late.unref();
   return {
-    log: logger,
-    setLevel: (level) => {
-      logger.level = level;
-    },
+    log,
+    load,
+    setLevel: (level) => log.setLevel(level),
     state: () => lines.state(),
-    flush: async () => void (await lines.flush(FLUSH_PATIENCE_MS)),
+    async flush() {
+      await tryLoading();
+      await lines.flush(FLUSH_PATIENCE_MS);
+    },
     get isStuck() {
       return lines.isWriting && !isStream();
     },
   };
-}
-
-/** Loaded only where a person reads: most servers write for a machine. */
-async function readable(lines: LineQueue): Promise<DestinationStream> {
-  const { readableLine } = await import('./readable-lines.ts');
-  return { write: (line) => lines.write(readableLine(line)) };
 }
 
 /** Whether the standard output is a pipe or a socket: only for these the kernel reports when they take octets again. */
@@ -175,6 +192,11 @@ export class LineQueue {
     this.#lines.push(octets);
     this.#queuedOctets += octets.length;
     if (!this.#isWriting && this.#retry === undefined) this.#writeNext();
+  }
+
+  /** Counts a line that came to nobody. */
+  refuse(): void {
+    this.#drop('full', 1);
   }
 
   state(): LogState {

@@ -9,7 +9,7 @@ import { Ledger } from '../../src/store/ledger.ts';
  * killed too. Says `durable n` once all up to n are on the disk; the lines are in the pipe when the call returns.
  */
 const [directory = '', first = '1'] = process.argv.slice(2);
-const { log } = await createProcessLog({ level: 'error', format: 'json' });
+const { log } = createProcessLog({ level: 'error', format: 'json' });
 const ledger = new Ledger(
   { directory, maxOctets: 2000, olderFiles: 99 },
   { clock: systemClock, timers: systemTimers, log },
