@@ -55,6 +55,9 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on queries come before everything else
   await parts.pause();
+  opened.use(memory);
+  // most of the program was needed to load only: what loads now would make the most that the process ever has
+  const isMemoryOpen = inBackground('other', () => memory.start());
   // nothing to serve: a person may be waiting for the first poll
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await parts.pause();
@@ -102,13 +105,13 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       });
     }),
   );
-  opened.use(memory);
   inBackground('other', async () => {
     await pause();
     const keeping = inBackground('other', () => keepConfig(parts, rooms));
     await endsWithin(timers, keeping, STATE_WAIT_MS);
+    await isMemoryOpen;
     await pause();
-    await memory.start();
+    memory.dropProgram();
   });
   const rest = async () => {
     memory.dropProgram(); // a thread with the AWS clients may be there, too
