@@ -32,7 +32,7 @@ import type { ResolverDeps } from './resolver-deps.ts';
 interface AliasDeps {
   /** Answers by the list of steps; returns the octets written, or PENDING. */
   walk(turn: Turn): number;
-  readonly claims: Pick<AliasClaims, 'claim' | 'clear'>;
+  readonly targets: Pick<AliasTargets, 'whoAnswers' | 'clear'>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
 }
@@ -57,7 +57,7 @@ export class AliasFollower {
   now(turn: Turn, length: number): number {
     // the client asks again over TCP
     if (isTruncated(turn)) return length;
-    const chain = new Chain(turn, this.#deps.claims);
+    const chain = new Chain(turn, this.#deps.targets);
     let next = chain.add(turn, length);
     if (next === undefined && chain.isUnchanged) return length;
     while (next !== undefined) {
@@ -74,7 +74,7 @@ export class AliasFollower {
    * the whole reply once, after `leftMs` at the latest.
    */
   later(turn: Turn, length: number, leftMs: number, reply: Reply): void {
-    const chain = new Chain(turn, this.#deps.claims);
+    const chain = new Chain(turn, this.#deps.targets);
     let isOver = false;
     const end = (act: () => void): void => {
       if (isOver) return;
@@ -127,17 +127,17 @@ function empty({ query, space, spaceStart }: Turn, extendedError: number): numbe
 /** The parts of one reply, as far as they are known. */
 class Chain {
   readonly #turn: Turn;
-  readonly #claims: AliasDeps['claims'];
+  readonly #targets: AliasDeps['targets'];
   readonly #parts: ReplyPart[] = [];
   readonly #names = new Set<string>();
   #aliases = 0;
   /** The chain leads nowhere: SERVFAIL, so that the client tries another server, or again. */
   #isEndless = false;
 
-  constructor(turn: Turn, claims: AliasDeps['claims']) {
+  constructor(turn: Turn, targets: AliasDeps['targets']) {
     const { octets, nameStart, nameEnd } = turn.query;
     this.#turn = turn;
-    this.#claims = claims;
+    this.#targets = targets;
     this.#names.add(nameKey(octets.subarray(nameStart, nameEnd)));
   }
 
@@ -194,11 +194,11 @@ class Chain {
     const isPositive = chain.end === 'data';
     let isClear = !isStale && chain.end !== 'open';
     for (const [at, { target }] of chain.aliases.entries()) {
-      const claim = this.#claims.claim(this.#question(target), { isStale, isPositive, route });
-      if (claim === CLAIM.ours) return at + 1;
-      if (claim === CLAIM.perhaps) isClear = false;
+      const answerer = this.#targets.whoAnswers(this.#question(target), { isStale, isPositive, route });
+      if (answerer === ANSWERER.ours) return at + 1;
+      if (answerer === ANSWERER.perhaps) isClear = false;
     }
-    if (isClear) this.#claims.clear(aliases, isPositive);
+    if (isClear) this.#targets.clear(aliases, isPositive);
     return undefined;
   }
 
@@ -217,7 +217,7 @@ class Chain {
 
 // Decides who answers for the target of an alias in an upstream's answer: this upstream, or this server.
 
-const CLAIM = {
+const ANSWERER = {
   /** The upstream that gave the answer, and nobody else. */
   none: 0,
   /** That upstream at this moment; an outage or a new answer could change this. */
@@ -225,7 +225,7 @@ const CLAIM = {
   /** This server, because it knows better. */
   ours: 2,
 } as const;
-type Claim = (typeof CLAIM)[keyof typeof CLAIM];
+type Answerer = (typeof ANSWERER)[keyof typeof ANSWERER];
 
 /** The answer that has the target. */
 interface AliasAnswer {
@@ -239,7 +239,7 @@ interface AliasAnswer {
 /** No retained name can change a positive answer. */
 const ANY_RETAINED = -2;
 
-export class AliasClaims {
+export class AliasTargets {
   readonly #deps: ResolverDeps;
   /** The tables of the last answer, and their number: a kept answer remembers the number, or it would keep old tables alive. */
   #endpoints: unknown;
@@ -266,26 +266,26 @@ export class AliasClaims {
   }
 
   /** In the order of the resolver's steps. */
-  claim(target: Query, { isStale, isPositive, route }: AliasAnswer): Claim {
+  whoAnswers(target: Query, { isStale, isPositive, route }: AliasAnswer): Answerer {
     const { endpoints, rules, upstreams } = this.#deps;
     const { localZones, disconnected, defaultRoute } = rules;
     const own = endpoints.current.find(target);
-    if (own !== undefined && (own.kind === 'answer' || own.kind === 'status')) return CLAIM.ours;
+    if (own !== undefined && (own.kind === 'answer' || own.kind === 'status')) return ANSWERER.ours;
     const rule = localZones.findRule(target);
-    if (rule !== undefined && rule.kind !== 'forward') return CLAIM.ours;
+    if (rule !== undefined && rule.kind !== 'forward') return ANSWERER.ours;
     // other servers than those that gave the answer may know the name that those denied
     const isElsewhere = rule !== undefined && rule.route !== route;
     const isDoubtful = isStale || !isPositive;
-    if (isElsewhere && isDoubtful) return CLAIM.ours;
+    if (isElsewhere && isDoubtful) return ANSWERER.ours;
     const found = disconnected.find(target);
     const hasRule =
       found.kind !== 'stale' &&
       (found.standing === 'before-cache' || (found.standing === 'before-stale' && isStale));
-    if (!hasRule && !isDoubtful) return CLAIM.none;
+    if (!hasRule && !isDoubtful) return ANSWERER.none;
     const isCut = upstreams.isCut(target, rule?.route ?? defaultRoute);
-    if (hasRule && isCut) return CLAIM.ours;
-    if (isDoubtful && this.#hasBetter(target, isStale, isCut)) return CLAIM.ours;
-    return hasRule ? CLAIM.perhaps : CLAIM.none;
+    if (hasRule && isCut) return ANSWERER.ours;
+    if (isDoubtful && this.#hasBetter(target, isStale, isCut)) return ANSWERER.ours;
+    return hasRule ? ANSWERER.perhaps : ANSWERER.none;
   }
 
   /** Whether a retained name says more than a denial, or a kept answer is fresh while the upstream's answer is stale. */

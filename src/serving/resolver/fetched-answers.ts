@@ -25,24 +25,27 @@ const PROBE_RESPONSE_MS = 500;
 
 export class FetchedAnswers {
   readonly #deps: ResolverDeps;
+  readonly #write: (turn: Turn, answer: FetchedAnswer) => number;
 
-  constructor(deps: ResolverDeps) {
+  /** `write`: writes the answer into the turn's reply space, and returns its octets. */
+  constructor(deps: ResolverDeps, write: (turn: Turn, answer: FetchedAnswer) => number) {
     this.#deps = deps;
+    this.#write = write;
   }
 
   /** Answers a turn of its own, once, within a client's patience, perhaps at once. */
-  answer(turn: Turn, reply: Reply<FetchedAnswer>): void {
+  answer(turn: Turn, reply: Reply): void {
     const { query, route } = turn;
     const { upstreams } = this.#deps;
     if (upstreams.isLoopProbe(query)) {
       upstreams.noteLoop(query);
-      reply.send(failed(undefined));
+      new TurnRelay(turn, reply, this.#send).send(failed(undefined));
       return;
     }
     const isProbe = isHealthProbe(query);
     if (isProbe || this.#storedAnswer(query, route) !== undefined) {
       const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
-      const within = this.#within(patienceMs, query, route, reply);
+      const within = this.#within(patienceMs, query, route, new TurnRelay(turn, reply, this.#send));
       const stored = relay(within, (fetched: Fetched) => {
         turn.isFetched = true;
         within.send(this.#store(query, route, fetched));
@@ -53,11 +56,16 @@ export class FetchedAnswers {
     upstreams.forward(query, route, new TurnRelay(turn, reply, this.#sendFetched));
   }
 
-  readonly #sendFetched = (turn: Turn, reply: Reply<FetchedAnswer>, fetched: Fetched): void => {
+  readonly #send = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {
+    const length = this.#write(turn, answer);
+    reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
+  };
+
+  readonly #sendFetched = (turn: Turn, reply: Reply, fetched: Fetched): void => {
     const { query, route } = turn;
     turn.isFetched = true;
     // answers from before a restart may have been loaded meanwhile, and a cut may have begun
-    reply.send(this.#orStored(this.#store(query, route, fetched), query, route));
+    this.#send(turn, reply, this.#orStored(this.#store(query, route, fetched), query, route));
   };
 
   /** Fetches an answer that is about to expire; the client that asked for it has its reply already. */

@@ -21,7 +21,7 @@ import {
   type Turn,
   TurnRelay,
 } from '../turn.ts';
-import { AliasClaims, AliasFollower } from './alias-follower.ts';
+import { AliasFollower, AliasTargets } from './alias-follower.ts';
 import { type FetchedAnswer, FetchedAnswers, hasOtherAddress } from './fetched-answers.ts';
 import { KeptAnswers, OwnAnswers, writeEmpty, writeNoData } from './known-answers.ts';
 import type { ResolverDeps, ResolverOptions, ResolverRules } from './resolver-deps.ts';
@@ -29,10 +29,9 @@ import type { ResolverDeps, ResolverOptions, ResolverRules } from './resolver-de
 export class Resolver implements QueryHandler {
   readonly counters = new ResolverCounters();
   readonly #deps: ResolverDeps;
-  readonly #fetched: FetchedAnswers;
   readonly #own: OwnAnswers;
   readonly #kept: KeptAnswers;
-  readonly #claims: AliasClaims;
+  readonly #targets: AliasTargets;
   readonly #follower: AliasFollower;
   readonly #steps: readonly Step[];
   /** The reply space of all answers that come later: the server sends each answer before it writes the next answer. */
@@ -41,15 +40,14 @@ export class Resolver implements QueryHandler {
   constructor({ arrange = (steps) => steps, ...options }: ResolverOptions, rules: ResolverRules) {
     const deps = { ...options, rules };
     this.#deps = deps;
-    this.#fetched = new FetchedAnswers(deps);
+    const fetched = new FetchedAnswers(deps, (turn, answer) => this.#orNoDs(turn, this.#write(turn, answer)));
     this.#own = new OwnAnswers(deps);
-    this.#kept = new KeptAnswers(deps, this.#own, this.#fetched);
-    this.#claims = new AliasClaims(deps);
-    const forward = (turn: Turn, reply: Reply) => this.#forward(turn, reply);
-    this.#steps = arrange(resolverSteps(this.#own, this.#kept, forward));
+    this.#kept = new KeptAnswers(deps, this.#own, fetched);
+    this.#targets = new AliasTargets(deps);
+    this.#steps = arrange(resolverSteps(this.#own, this.#kept, fetched));
     this.#follower = new AliasFollower({
       walk: (turn) => this.#walk(turn),
-      claims: this.#claims,
+      targets: this.#targets,
       timers: options.upstreams.timers,
       clock: options.clock,
     });
@@ -72,7 +70,7 @@ export class Resolver implements QueryHandler {
 
   answer(turn: Turn): number {
     const first = this.#walk(turn);
-    const hasAliases = first > 0 && turn.aliases !== undefined && !this.#claims.isClear(turn);
+    const hasAliases = first > 0 && turn.aliases !== undefined && !this.#targets.isClear(turn);
     const length = hasAliases ? this.#follower.now(turn, first) : first;
     turn.isPartKnown = hasAliases;
     if (length > 0) this.#count(turn.origin, turn.space, turn.spaceStart);
@@ -88,7 +86,7 @@ export class Resolver implements QueryHandler {
 
   /** Sends an answer that came later, unless its aliases have to be followed first. */
   readonly #orFollow = (turn: Turn, reply: Reply, message: Uint8Array, hasMore?: boolean): void => {
-    if (turn.aliases === undefined || this.#claims.isClear(turn)) this.#send(turn, reply, message, hasMore);
+    if (turn.aliases === undefined || this.#targets.isClear(turn)) this.#send(turn, reply, message, hasMore);
     else this.#follow(turn, reply, message.length);
   };
 
@@ -113,16 +111,6 @@ export class Resolver implements QueryHandler {
     const length = firstAnswer(this.#steps, turn);
     return length > 0 && turn.verdict === VERDICT.OK ? this.#orNoDs(turn, length) : length;
   }
-
-  /** The step `forward`: asks the upstreams of the turn's route. */
-  #forward(turn: Turn, reply: Reply): void {
-    this.#fetched.answer(turn, new TurnRelay(turn, reply, this.#writeFetched));
-  }
-
-  readonly #writeFetched = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {
-    const length = this.#orNoDs(turn, this.#write(turn, answer));
-    reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
-  };
 
   /** Writes a fetched answer. A failure gives way to all that can be answered without upstreams. */
   #write(turn: Turn, answer: FetchedAnswer): number {
@@ -166,11 +154,7 @@ export class Resolver implements QueryHandler {
  * nothing but the turn, so steps without such a reason may change places: test/serving/resolver/step-order.test.ts asks
  * every order that the reasons allow.
  */
-function resolverSteps(
-  own: OwnAnswers,
-  kept: KeptAnswers,
-  forward: (turn: Turn, reply: Reply) => void,
-): readonly Step[] {
+function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswers): readonly Step[] {
   return [
     {
       name: 'malformed',
@@ -293,7 +277,7 @@ function resolverSteps(
         'search-leak': 'in a cut every question to an upstream fails',
       },
       answer: () => PENDING,
-      later: forward,
+      later: (turn, reply) => fetched.answer(turn, reply),
     },
   ];
 }
