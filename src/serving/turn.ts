@@ -16,7 +16,7 @@ import { parseQuery, Query, VERDICT, type Verdict } from '../protocol/wire/query
 import type { TtlPatch } from '../protocol/wire/response-patch.ts';
 import type { AliasNote, ResponseIndex } from '../protocol/wire/response-records.ts';
 
-export type Transport = 'udp' | 'tcp';
+export type ClientTransport = 'udp' | 'tcp';
 export type Family = 4 | 6;
 
 /** This message gets no reply. */
@@ -135,7 +135,7 @@ export class Turn {
   clientAt = 0;
   family: Family = 4;
   port = 0;
-  transport: Transport = 'udp';
+  transport: ClientTransport = 'udp';
   /** When the message was received; monotonic. */
   nowMs = 0;
 
@@ -172,7 +172,7 @@ export class Turn {
 
   /** The client, and when its message was received. */
   from(
-    transport: Transport,
+    transport: ClientTransport,
     client: Uint8Array,
     clientAt: number,
     family: Family,

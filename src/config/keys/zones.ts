@@ -22,7 +22,7 @@ import {
 } from '../key.ts';
 import { addressText, parseAddress } from '../kinds/address.ts';
 import { domainName, line, readDomainName, readName } from '../kinds/text.ts';
-import { type Upstream, upstream } from '../kinds/upstream.ts';
+import { type UpstreamServer, upstream } from '../kinds/upstream.ts';
 import { withoutUndefined } from '../source-text.ts';
 
 const recordLine = line(
@@ -151,7 +151,7 @@ function presentIn<Item>(items: Items<Item>): Item[] {
 export interface UpstreamGroup {
   /** The zone whose names go to these upstreams; `.` for all other names. */
   readonly name: string;
-  readonly upstreams: readonly Upstream[];
+  readonly upstreams: readonly UpstreamServer[];
 }
 
 export type ZoneOptions = { readonly name: string } & (
@@ -168,7 +168,7 @@ type ZoneSettings = OptionsOf<typeof zone>;
 /** Zones as the rooms take them; `upstreams` are for names without a rule. */
 export function zoneOptions(
   zones: readonly ZoneSettings[],
-  upstreams: readonly Upstream[],
+  upstreams: readonly UpstreamServer[],
 ): readonly ZoneOptions[] {
   const byName = new Map(zones.map((zone) => [zone.name, zone]));
   return zones.map((zone): ZoneOptions => {
@@ -186,7 +186,7 @@ export function zoneOptions(
 function upstreamsFor(
   name: string,
   byName: ReadonlyMap<string, ZoneSettings>,
-): readonly Upstream[] | undefined {
+): readonly UpstreamServer[] | undefined {
   const labels = name.split('.');
   for (const index of labels.keys()) {
     const zone = byName.get(labels.slice(index).join('.'));

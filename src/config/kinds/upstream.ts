@@ -7,7 +7,7 @@ import { ZONE_PATTERN } from './address-key.ts';
 import { readDomainName } from './text.ts';
 
 /** Plain data: finding an upstream takes no DNS. */
-export interface Upstream extends SocketAddress {
+export interface UpstreamServer extends SocketAddress {
   /** In canonical form: for logs and metrics. */
   readonly text: string;
   /** The only transport that may be used; without it UDP, and TCP where UDP fails. */
@@ -30,7 +30,7 @@ export function upstream() {
   });
 }
 
-export function readUpstream(text: string): Reading<Upstream> {
+export function readUpstream(text: string): Reading<UpstreamServer> {
   const [, scheme = '', rest = ''] = /^(\w+):\/\/(.*)$/s.exec(text) ?? [];
   const transport = SCHEMES.get(scheme);
   if (transport !== undefined) return readEncrypted(rest, scheme, transport.port);
@@ -57,7 +57,7 @@ function foreignForm(text: string): Reading<never> | undefined {
   return { message: 'a name after "#" goes with tls://', fix: `write tls://${text}` };
 }
 
-function readEncrypted(text: string, transport: string, defaultPort: number): Reading<Upstream> {
+function readEncrypted(text: string, transport: string, defaultPort: number): Reading<UpstreamServer> {
   const hash = text.indexOf('#');
   const socket = readUpstreamSocket(hash === -1 ? text : text.slice(0, hash), defaultPort);
   if (!('value' in socket)) return socket;

@@ -14,7 +14,7 @@ import {
   socketName,
   type Watch,
 } from '../../runtime/datagrams.ts';
-import { type OpenUdpSocket, openUdpSocket, type UdpSocket, type UdpSocketEvents } from './udp.ts';
+import { type OpenUdpSocket, openUdpSocket, type UpstreamSocket, type UpstreamSocketEvents } from './udp.ts';
 import type { Upstream } from './upstream.ts';
 
 /** Replies taken from one socket at a time: as many as it has exchanges, and some forgeries. */
@@ -73,7 +73,7 @@ export class BatchedUdpSockets {
   };
 
   /** Throws the system's error where the socket cannot be watched. */
-  #watch(fd: number, peer: Peer, events: UdpSocketEvents): BatchedUdpSocket {
+  #watch(fd: number, peer: Peer, events: UpstreamSocketEvents): BatchedUdpSocket {
     this.#watched ??= this.#startWatching();
     const token = ++this.#tokens >>> 0;
     this.#watched.set.add(fd, token);
@@ -150,15 +150,15 @@ export class BatchedUdpSockets {
   }
 }
 
-class BatchedUdpSocket implements UdpSocket {
+class BatchedUdpSocket implements UpstreamSocket {
   readonly fd: number;
   readonly peer: Peer;
-  readonly events: UdpSocketEvents;
+  readonly events: UpstreamSocketEvents;
   isOpen = true;
   readonly #libc: Libc;
   readonly #onClosed: () => void;
 
-  constructor(libc: Libc, fd: number, peer: Peer, events: UdpSocketEvents, onClosed: () => void) {
+  constructor(libc: Libc, fd: number, peer: Peer, events: UpstreamSocketEvents, onClosed: () => void) {
     this.fd = fd;
     this.peer = peer;
     this.events = events;

@@ -30,12 +30,12 @@ export interface UdpOptions extends Omit<TransportContext, 'timers'> {
   readonly openUdp?: OpenUdpSocket | undefined;
 }
 
-export interface UdpSocket {
+export interface UpstreamSocket {
   send(octets: Uint8Array): void;
   close(): void;
 }
 
-export interface UdpSocketEvents {
+export interface UpstreamSocketEvents {
   /** From the upstream's address and port. The receiver owns the octets, but not the buffer: what is kept is copied. */
   onMessage(octets: Uint8Array): void;
   /** A datagram from another address: it came between bind and connect. */
@@ -45,12 +45,16 @@ export interface UdpSocketEvents {
 }
 
 type OpenedUdpSocket =
-  | { readonly kind: 'open'; readonly socket: UdpSocket }
+  | { readonly kind: 'open'; readonly socket: UpstreamSocket }
   | { readonly kind: 'port-taken' }
   | { readonly kind: 'failed'; readonly detail: string };
 
 /** Opens a socket that is bound to `port` and connected to the upstream. */
-export type OpenUdpSocket = (upstream: Upstream, port: number, events: UdpSocketEvents) => OpenedUdpSocket;
+export type OpenUdpSocket = (
+  upstream: Upstream,
+  port: number,
+  events: UpstreamSocketEvents,
+) => OpenedUdpSocket;
 
 const USES_PER_SOCKET = 8;
 /** Sockets to draw from, once there is traffic to fill them. */
@@ -167,10 +171,10 @@ export class UdpTransport implements Transport {
 }
 
 /** One socket and the exchanges in flight on it. */
-class UdpPort implements Carrier, UdpSocketEvents {
+class UdpPort implements Carrier, UpstreamSocketEvents {
   readonly inFlight = new ExchangesInFlight();
   readonly openedAtMs: number;
-  socket: UdpSocket | undefined;
+  socket: UpstreamSocket | undefined;
   usesLeft: number;
   readonly #options: UdpOptions;
   /** Called when it shall take no further exchange, and when it is used up and idle. */

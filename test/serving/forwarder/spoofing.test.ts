@@ -9,7 +9,7 @@ import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
 import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
-import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp.ts';
+import type { OpenUdpSocket, UpstreamSocketEvents } from '../../../src/serving/forwarder/udp.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { clientQuery, EVIDENCE_WANTED } from './hand-made-upstream.ts';
@@ -121,7 +121,7 @@ t.test('where the case says little, each exchange has a port that no other has',
 
 /** A network of one upstream and all the ports of this host; a forger sends from the upstream's address to any of them. */
 class Besieged {
-  readonly #sockets = new Map<number, UdpSocketEvents>();
+  readonly #sockets = new Map<number, UpstreamSocketEvents>();
   readonly #onQuery: (query: Uint8Array, answer: (last: number) => void) => void;
 
   constructor(onQuery: (query: Uint8Array, answer: (last: number) => void) => void) {

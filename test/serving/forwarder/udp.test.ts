@@ -10,8 +10,8 @@ import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
 import {
   type OpenUdpSocket,
   type UdpOptions,
-  type UdpSocketEvents,
   UdpTransport,
+  type UpstreamSocketEvents,
 } from '../../../src/serving/forwarder/udp.ts';
 import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
@@ -181,7 +181,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
 /** Sockets that record ports and messages. */
 function madeUpSockets(taken: (port: number) => boolean = () => false) {
   const bound: number[] = [];
-  const sent: { readonly port: number; readonly id: number; readonly events: UdpSocketEvents }[] = [];
+  const sent: { readonly port: number; readonly id: number; readonly events: UpstreamSocketEvents }[] = [];
   let open = 0;
   const opener: OpenUdpSocket = (_upstream, port, events) => {
     if (taken(port)) return { kind: 'port-taken' };

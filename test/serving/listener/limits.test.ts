@@ -4,10 +4,10 @@ import { composeQuery, type Query } from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';
 import {
+  type ClientTransport,
   PENDING,
   type QueryHandler,
   type Reply,
-  type Transport,
   type Turn,
 } from '../../../src/serving/turn.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
@@ -88,7 +88,7 @@ async function ask(
   intake: Intake,
   message: Uint8Array,
   from = '192.0.2.1',
-  transport: Transport = 'udp',
+  transport: ClientTransport = 'udp',
   nowMs = 0,
 ): Promise<Uint8Array | undefined> {
   const reply = receive(intake, message, { from, transport, nowMs });

@@ -24,11 +24,11 @@ import type { HostInterfaces } from '../../../src/serving/listener/listen-addres
 import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
 import { type TcpLimits, TcpListener, TcpSlots } from '../../../src/serving/listener/tcp.ts';
 import {
+  type ClientTransport,
   NO_REPLY,
   PENDING,
   type QueryHandler,
   type Reply,
-  type Transport,
   type Turn,
 } from '../../../src/serving/turn.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
@@ -96,7 +96,7 @@ export interface Sent {
   readonly from?: string;
   readonly port?: number;
   readonly nowMs?: number;
-  readonly transport?: Transport;
+  readonly transport?: ClientTransport;
 }
 
 /** Hands a message to the intake as a listener does: the reply as octets, or the verdict NO_REPLY or PENDING. */

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { RCODE } from '../../../src/protocol/words/codes.ts';
-import type { Transport } from '../../../src/serving/turn.ts';
+import type { ClientTransport } from '../../../src/serving/turn.ts';
 import { type QueryText, queryOf, type ReadReply, wireName } from './messages.ts';
 import { addresses, denial, ENDPOINT, endpointRecord, Rig } from './rig.ts';
 
@@ -140,7 +140,7 @@ function newRig(): Rig {
 }
 
 /** The rules for every reply, checked against the query in octets. */
-function invariants(t: Test, reply: ReadReply, query: QueryText, transport: Transport): void {
+function invariants(t: Test, reply: ReadReply, query: QueryText, transport: ClientTransport): void {
   const { rd = true, cd = false, edns, id = 0x2b67 } = query;
   t.equal(reply.id, id, 'the ID is the query’s');
   t.match(reply, { qr: true, opcode: 0, ra: true, z: false, ad: false }, 'QR and RA set; Z and AD clear');

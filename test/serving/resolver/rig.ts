@@ -17,13 +17,13 @@ import { Resolver } from '../../../src/serving/resolver/resolver.ts';
 import type { Fetched, ResolverOptions, Upstreams } from '../../../src/serving/resolver/resolver-deps.ts';
 import { Identity, type IdentityOptions } from '../../../src/serving/resolver/resolver-deps.ts';
 import {
+  type ClientTransport,
   NO_REPLY,
   PENDING,
   type QueryHandler,
   type Reply,
   type Route,
   type Step,
-  type Transport,
   Turn,
 } from '../../../src/serving/turn.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
@@ -153,7 +153,7 @@ export class Rig {
   }
 
   /** The first pass alone. */
-  now(query: Uint8Array | QueryText, transport: Transport = 'udp'): ReadReply | 'pending' | 'none' {
+  now(query: Uint8Array | QueryText, transport: ClientTransport = 'udp'): ReadReply | 'pending' | 'none' {
     const octets = query instanceof Uint8Array ? query : queryOf(query);
     const received = Buffer.concat([Buffer.alloc(OFFSET, GUARD), octets, Buffer.alloc(9, GUARD)]);
     const room = transport === 'udp' ? 1232 : 65_535;
@@ -174,7 +174,10 @@ export class Rig {
   }
 
   /** Both passes. */
-  async ask(query: Uint8Array | QueryText, transport: Transport = 'udp'): Promise<ReadReply | undefined> {
+  async ask(
+    query: Uint8Array | QueryText,
+    transport: ClientTransport = 'udp',
+  ): Promise<ReadReply | undefined> {
     const octets = query instanceof Uint8Array ? query : queryOf(query);
     const first = this.now(octets, transport);
     if (first === 'none') return undefined;
@@ -187,7 +190,7 @@ export class Rig {
   /** Asks, lets time pass until there must be a reply, and gives it. */
   async answer(
     query: Uint8Array | QueryText,
-    { withinMs = 100, transport = 'udp' }: { withinMs?: number; transport?: Transport } = {},
+    { withinMs = 100, transport = 'udp' }: { withinMs?: number; transport?: ClientTransport } = {},
   ): Promise<ReadReply> {
     let reply: ReadReply | undefined;
     void this.ask(query, transport).then((found) => {
