@@ -139,7 +139,7 @@ t.test(
           { Name: 'description', Values: ['Amazon EKS a\\*b\\?c\\\\d'] },
           { Name: 'vpc-id', Values: ['vpc-1'] },
         ],
-        MaxResults: 100,
+        MaxResults: 500,
       },
     ]);
     fake.asked.length = 0;
@@ -194,6 +194,18 @@ t.test('an interface with IPv6 alone hides no other, and is named where there is
     t.same(await listing([face('10.0.0.3'), candidate]), found(['10.0.0.3']));
     t.match(await listing([candidate]), { reason: 'empty', detail: /found none: 1 with IPv6 alone/ });
   }
+});
+
+t.test('the interfaces of a large account, in pages that are empty but for the last', async (t) => {
+  const pages = {
+    ...carelessEc2([]).ec2,
+    DescribeNetworkInterfacesCommand: async (input: DescribeNetworkInterfacesCommandInput) => {
+      const read = Number(input.NextToken ?? 0) + (input.MaxResults ?? 0);
+      if (read < 20_000) return { ...FROM_AWS, NetworkInterfaces: [], NextToken: String(read) };
+      return { ...FROM_AWS, NetworkInterfaces: [face('10.0.0.3')] };
+    },
+  };
+  t.same(await poll('interfaces', KNOWN, { ec2: pages }), found(['10.0.0.3']));
 });
 
 t.test('pages are followed to the end, and a page that fails fails the listing', async (t) => {
@@ -264,7 +276,7 @@ t.test(
         { Name: 'instance-state-name' },
         { Name: 'vpc-id' },
       ],
-      MaxResults: 100,
+      MaxResults: 500,
     });
   },
 );

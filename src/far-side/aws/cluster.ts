@@ -58,7 +58,7 @@ function endpointName(cluster: Cluster, name: string): string {
   if (!endpoint) {
     throw answeredBut(
       'empty',
-      `describing cluster "${name}" failed: it has no endpoint yet, status "${status}"`,
+      `describing cluster "${name}" failed: it has no endpoint yet, ${status ? `status "${status}"` : 'and no status'}`,
     );
   }
   const host = hostOf(endpoint);
