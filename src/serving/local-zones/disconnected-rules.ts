@@ -119,10 +119,9 @@ export class DisconnectedRules {
   }
 
   *#addAll(zones: readonly ForwardedZone[]): Steps<void> {
-    const rules = yield* validateRules(zones.map(zoneRule));
-    const names = new Set(rules.map(({ name }) => name));
-    for (const zone of rules) {
-      yield* this.#addZone(zone, names);
+    const valid = yield* validateRules(zones.map(zoneRule));
+    for (const zone of valid.rules) {
+      yield* this.#addZone(zone, valid.zones);
       yield;
     }
   }

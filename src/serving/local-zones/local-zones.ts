@@ -107,21 +107,20 @@ export class LocalZones<Route> {
   }
 
   *#addAll(given: readonly ZoneRule<Route>[], siteNames?: SiteNames<Route>): Steps<void> {
-    const rules = yield* validateRules(given);
-    const names = new Set(rules.map(({ name }) => name));
-    this.#addSpecialNames(rules, siteNames);
-    yield;
+    const { rules, zones } = yield* validateRules(given);
+    const byName = new Map<string, ZoneRule<Route>>();
     for (const rule of rules) {
-      yield* this.#addRule(rule, names);
+      byName.set(rule.name, rule);
       yield;
     }
-  }
-
-  #addSpecialNames(rules: readonly ZoneRule<Route>[], siteNames: SiteNames<Route> | undefined): void {
-    const byName = siteNames && new Map(rules.map((rule) => [rule.name, rule]));
     for (const special of SPECIAL_NAMES) {
-      const route = byName && special.isOfSite ? siteRoute(special.name, byName, siteNames) : undefined;
+      const route = siteNames && special.isOfSite ? siteRoute(special.name, byName, siteNames) : undefined;
       this.#places.set(special.name, new SpecialPlace<Route>(special, route));
+    }
+    yield;
+    for (const rule of rules) {
+      yield* this.#addRule(rule, zones);
+      yield;
     }
   }
 

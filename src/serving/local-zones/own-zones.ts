@@ -279,8 +279,14 @@ function faultText({ zone, record, reason }: ZoneFault): string {
   return record === undefined ? `zone "${zone}": ${reason}` : `zone "${zone}": record "${record}": ${reason}`;
 }
 
+export interface ValidRules<Route> {
+  readonly rules: readonly ZoneRule<Route>[];
+  /** The names of all rules. */
+  readonly zones: ReadonlySet<string>;
+}
+
 /** The rules with their names in normal form. Throws LocalZonesError with every fault there is. */
-export function* validateRules<Route>(given: Iterable<ZoneRule<Route>>): Steps<readonly ZoneRule<Route>[]> {
+export function* validateRules<Route>(given: Iterable<ZoneRule<Route>>): Steps<ValidRules<Route>> {
   const faults: ZoneFault[] = [];
   const rules: ZoneRule<Route>[] = [];
   const zones = new Set<string>();
@@ -305,7 +311,7 @@ export function* validateRules<Route>(given: Iterable<ZoneRule<Route>>): Steps<r
     }
   }
   if (faults.length > 0) throw new LocalZonesError(faults);
-  return rules;
+  return { rules, zones };
 }
 
 const NO_RECORD = { owner: '', type: '' }; // each fault has its record

@@ -364,3 +364,26 @@ t.test('a lookup allocates nothing, found or not', async (t) => {
     t.ok(Math.min(...grown) < 200_000, name);
   }
 });
+
+t.test('thousands of rules are put into tables one by one', async (t) => {
+  const rules = Array.from({ length: 3_000 }, (_, at) => ({ name: `z${at}.example`, forwardTo: at }));
+  let [puts, most] = [0, 0];
+  const { set } = Map.prototype;
+  const { add } = Set.prototype;
+  Map.prototype.set = function (key, value) {
+    puts++;
+    return set.call(this, key, value);
+  };
+  Set.prototype.add = function (value) {
+    puts++;
+    return add.call(this, value);
+  };
+  const steps = LocalZones.building({ rules, siteNames: { route: 0 } });
+  do {
+    most = Math.max(most, puts);
+    puts = 0;
+  } while (!steps.next().done);
+  Object.assign(Map.prototype, { set });
+  Object.assign(Set.prototype, { add });
+  t.ok(most < 1_000, `${most} in one step`);
+});
