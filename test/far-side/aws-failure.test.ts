@@ -133,6 +133,12 @@ const rows: readonly Row[] = [
   ['the proxy is silent', viaProxy('ETIMEDOUT'), 'timeout', false],
   ['no answer through the proxy', viaProxy('', { name: 'TimeoutError' }), 'timeout', false],
   ['the proxy intercepts', viaProxy('SELF_SIGNED_CERT_IN_CHAIN'), 'untrusted-certificate', false],
+  [
+    'a key that ends with a line break',
+    systemError('ERR_INVALID_CHAR', { name: 'TypeError' }),
+    'refused-credentials',
+    false,
+  ],
   ['half a body of AWS', parseError(200, 'request-1', 'text/xml'), 'malformed', true],
   [
     'connection refused, as the SDK renames it',
@@ -197,6 +203,11 @@ t.test('only answers about the credentials themselves call for newer ones', asyn
   ] as const) {
     t.equal(classifyAwsFailure(serviceError(name, 403), NOW_MS).refusesCredentials, refuses, name);
   }
+});
+
+t.test('an address of AWS that is no URL is named as a setting', async (t) => {
+  const { detail } = classifyAwsFailure(systemError('ERR_INVALID_URL', { name: 'TypeError' }), NOW_MS);
+  t.match(detail, /AWS_ENDPOINT_URL/);
 });
 
 t.test('a wrong clock is reported with the difference and its direction', async (t) => {

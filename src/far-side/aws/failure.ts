@@ -128,6 +128,17 @@ function explain(seen: SeenError, wallMs: number): Explanation {
   if (code === 'ETIMEDOUT' || name === 'TimeoutError' || name === 'AbortError') {
     return { reason: 'timeout', detail: `aws did not answer in time${seen.where}` };
   }
+  if (code === 'ERR_INVALID_CHAR') {
+    // a secret made from a line of a file or of echo ends with a line break
+    const detail =
+      'the credentials have a character that no request can carry, such as a line break at the end of AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN';
+    return { reason: 'refused-credentials', detail, refusesCredentials: true };
+  }
+  if (code === 'ERR_INVALID_URL') {
+    const detail =
+      'the address of aws is no URL: correct AWS_ENDPOINT_URL, or endpoint_url in the files of aws';
+    return { reason: 'internal', detail };
+  }
   if (status !== undefined) {
     const what = `answer with status ${status}`;
     if (seen.isFromAws) {
