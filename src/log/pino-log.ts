@@ -15,7 +15,7 @@ interface LogOptions {
 
 export interface ProcessLog {
   readonly log: Log;
-  /** Loads pino, and lets it write what has waited. Without it that happens a second after the log was made, and before a flush. */
+  /** Loads pino, and writes the lines that have waited. Without this call that happens a second after the log was made, and before a flush. */
   load(): Promise<void>;
   /** Changes level on reload. */
   setLevel(level: LogLevel): void;

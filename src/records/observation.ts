@@ -99,7 +99,7 @@ export function failed(source: SourceName, failure: SourceFailure): FailedObserv
   return { kind: 'failed', source, reason, reachedFarSide, detail };
 }
 
-/** The one error of those who ask for a source. It ends a poll, and leaves the poll only as a failed observation. */
+/** The only error class of polls. It ends a poll, and leaves the poll only as a failed observation. */
 export class SourceError extends Error {
   override readonly name = 'SourceError';
   readonly code: FailureReason;

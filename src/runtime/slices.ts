@@ -141,7 +141,7 @@ export class Slices {
     this.begin();
   }
 
-  /** Ends the slice because the work waits for something else anyway. */
+  /** Ends the slice early, because the work waits for I/O. */
   end(): void {
     this.#count++;
     this.#longestMs = Math.max(this.#longestMs, this.#clock.monotonicMs() - this.#beganMs);

@@ -197,7 +197,7 @@ export function withProofs(
 
 /**
  * Protects proven addresses from a set that replaces them. Proven addresses that the sources drop stay as `leaving` until one
- * of the new set is proven. An address that comes while another is proven waits for its own proof; see `servedIn`.
+ * of the new set is proven. An address that comes while other addresses are proven waits for its own proof; see `servedIn`.
  */
 export function withLeaving(planned: EndpointRecord, previous: EndpointRecord): EndpointRecord {
   const { leaving: _, ...rest } = planned;

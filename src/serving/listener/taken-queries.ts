@@ -12,7 +12,7 @@ import { INFO_WORDS, NAME_OCTETS, NAME_WORDS } from '../../runtime/datagrams.ts'
 import type { OutlivingFile } from '../../runtime/service-manager.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 
-/** A query that a process before this one has not answered. */
+/** A query that an earlier process has not answered. */
 export interface LeftQuery {
   /** The listening address, as `socketText` has it. */
   readonly address: string;
