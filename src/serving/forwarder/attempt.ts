@@ -31,8 +31,8 @@ export interface AttemptListener {
   /** `isLate`: `onOverdue` was called before. */
   onAnswer(reply: UpstreamReply, isLate: boolean): void;
   onFailure(failure: UpstreamFailure, isLate: boolean): void;
-  /** The reply takes longer than it should; called once. */
-  onOverdue(): void;
+  /** The reply takes longer than it should; called once. `isTruncated`: it came over UDP, and TCP is silent. */
+  onOverdue(isTruncated: boolean): void;
 }
 
 /** A transport of the upstream, open. */
@@ -192,6 +192,7 @@ export class Attempt extends Exchange implements Deadline {
   #withEdns: boolean;
   #stage: 'timely' | 'late' | 'over' = 'timely';
   #isOverdue = false;
+  #isTruncated = false;
   #triedWithoutEdns = false;
   #triedMixedCase: boolean;
   /** A denial to a name in mixed case is confirmed. */
@@ -318,6 +319,7 @@ export class Attempt extends Exchange implements Deadline {
     if (this.#triedWithoutEdns && !saysNoEdns) this.#host.noteEdnsRefused(this.#question.probes);
     // RFC 2181 section 9, RFC 7766 section 5: a truncated reply is not used, and asked for again over TCP
     if ((index.flags & FLAG.TC) !== 0 && this.#transport.kind.isDatagram) {
+      this.#isTruncated = true;
       this.#sendOverTcp();
       return;
     }
@@ -340,7 +342,7 @@ export class Attempt extends Exchange implements Deadline {
     this.#noteFailure(OVERDUE);
     if (this.#isOverdue) return;
     this.#isOverdue = true;
-    this.#listener.onOverdue();
+    this.#listener.onOverdue(this.#isTruncated);
   }
 
   #noteFailure(failure: UpstreamFailure): void {

@@ -57,6 +57,9 @@ const LEVELS = 3;
 /** When at least this many domains are cut, the upstream itself is probably cut off from the outside. */
 const DOMAINS_IN_DOUBT = 3;
 
+/** The failure of an upstream that knows the name: it counts for the name alone. */
+export const TRUNCATED = 'truncated, and no reply over TCP';
+
 interface Entry {
   /** On the wire, in lower case, because hashes collide. */
   readonly suffix: Uint8Array;
@@ -143,7 +146,8 @@ export class SuffixHealth {
   ): boolean {
     const isWaitedFor = isExpected || afterMs > AT_ONCE_MS;
     const less = isExpected || this.isInDoubt(nowMs) ? 1 : 0;
-    const [whole, ...above] = suffixesOf(name);
+    const [whole, ...suffixes] = suffixesOf(name);
+    const above = failure === TRUNCATED ? [] : suffixes;
     if (whole === undefined) return false;
     let child = hashName(whole);
     const own = this.#entry(child, whole, qtype, nowMs);
@@ -353,7 +357,7 @@ export class NameHealth {
         this.#confirmation = undefined;
         upstream.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
           onAnswer: (reply) => this.noteAnswer(question, reply),
-          onOverdue: () => this.noteFailure(question),
+          onOverdue: (isTruncated) => this.noteFailure(question, isTruncated ? TRUNCATED : undefined),
           onFailure: () => undefined,
         });
       },

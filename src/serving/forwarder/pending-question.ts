@@ -12,6 +12,7 @@ import type { Reply } from '../turn.ts';
 import type { Attempt, AttemptListener } from './attempt.ts';
 import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
 import { type GroupChange, type GroupMember, noUpstream, type QuestionKind } from './groups.ts';
+import { TRUNCATED } from './name-health.ts';
 import { type ForwardFailureReason, type ForwardOutcome, forwardFailure, type Question } from './question.ts';
 import type { ClientContext } from './upstream-client.ts';
 
@@ -217,9 +218,10 @@ export class PendingQuestion implements Deadline {
     this.#askNext();
   }
 
-  onOverdue(candidate: Candidate): void {
+  onOverdue(candidate: Candidate, isTruncated: boolean): void {
     candidate.timely--;
     candidate.isSilent = true;
+    candidate.isTruncated ||= isTruncated;
     this.#noteFailure(candidate, 'timeout', 'no reply in time');
     this.#askNext();
   }
@@ -264,8 +266,8 @@ export class PendingQuestion implements Deadline {
     this.#isOver = true;
     this.#context.sweep.delete(this);
     if (outcome.kind === 'response' || outcome.reason !== 'closing') {
-      for (const { isSilent, asked } of this.#candidates)
-        if (isSilent) asked.client.names.noteFailure(this.question);
+      for (const { isSilent, isTruncated, asked } of this.#candidates)
+        if (isSilent) asked.client.names.noteFailure(this.question, isTruncated ? TRUNCATED : undefined);
     }
     this.#onOver(this, outcome);
   }
@@ -286,6 +288,8 @@ class Candidate implements AttemptListener {
   notBeforeMs = 0;
   /** Did not reply in time. */
   isSilent = false;
+  /** It replied over UDP, truncated, and was silent over TCP. */
+  isTruncated = false;
   readonly #pending: PendingQuestion;
 
   constructor(pending: PendingQuestion, asked: GroupMember) {
@@ -311,8 +315,8 @@ class Candidate implements AttemptListener {
     this.#pending.onFailure(this, failure, isLate);
   }
 
-  onOverdue(): void {
-    this.#pending.onOverdue(this);
+  onOverdue(isTruncated: boolean): void {
+    this.#pending.onOverdue(this, isTruncated);
   }
 }
 

@@ -278,3 +278,17 @@ t.test('where A fails, every type does', async (t) => {
   health.noteAnswer(nameToWire('w.a.com'), 28);
   t.notOk(health.isCut(clientQuery('w.a.com'), 1), 'an answer of any type ends it');
 });
+
+t.test('truncated answers without TCP take no other name of the domain away', async (t) => {
+  const world = new VirtualUpstreams([route], ({ name, transport }) => {
+    if (transport === 'tcp') return 'silence';
+    return name.startsWith('big') ? { afterMs: 20, says: 'truncated' } : answers;
+  });
+  for (let at = 0; at < 4; at++) void world.forwarder.forward(clientQuery(`big${at}.example.com`), route);
+  await world.time.advance(6_000);
+  t.equal(shown(await ask(world, 'small.example.com')), 'a rcode 0 after 20');
+  await ask(world, 'big0.example.com');
+  const [first] = world.forwarder.snapshot().upstreams[0]!.cut;
+  t.match(first, { failure: 'truncated, and no reply over TCP' });
+  t.ok(world.forwarder.isCut(clientQuery('big0.example.com'), route), 'the name itself fails at once');
+});
