@@ -104,6 +104,6 @@ t.test('an address is followed through few files from AWS to the table', async (
     t,
     'an address',
     files.filter((path) => way.test(path) && !beside.test(path)),
-    32,
+    33,
   );
 });
