@@ -49,7 +49,7 @@ function* asIfCut(
     retained.tryOne(name, qtype, done);
     yield;
   }
-  const isByRule = failsWhileDisconnected(disconnectedRules(inForce.config));
+  const isByRule = yield* failsWhileDisconnected(disconnectedRules(inForce.config));
   let [failByRule, untried] = [0, 0];
   for (const { name, qtype } of failedNames.since(startedMs - DAY_MS)) {
     if (isByRule(name)) failByRule++;

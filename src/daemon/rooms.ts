@@ -134,7 +134,7 @@ function buildOutageRooms(
     clock,
     timers,
     log,
-    byPolicy: () => failsWhileDisconnected(disconnectedRules(inForce.config)),
+    byPolicy: () => atOnce(failsWhileDisconnected(disconnectedRules(inForce.config))),
     retained: () => inForce.config.retain,
     onChange: (change) => {
       ledger.record({ kind: 'drill', ...change });

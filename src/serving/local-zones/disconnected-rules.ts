@@ -248,10 +248,10 @@ function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): D
 const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
 
 /** Returns a test for names that are meant to fail while disconnected, and need not be retained. The same names decide as in `DisconnectedRules`. */
-export function failsWhileDisconnected({
+export function* failsWhileDisconnected({
   zones,
   regions,
-}: Pick<DisconnectedRulesOptions, 'zones' | 'regions'>): (name: string) => boolean {
+}: Pick<DisconnectedRulesOptions, 'zones' | 'regions'>): Steps<(name: string) => boolean> {
   const builtIn = new Map(EC2_SUFFIXES.map((name) => [name, true]));
   for (const { name, says } of awsNames(regions)) builtIn.set(name, says === 'servfail');
   const rules = new Map(builtIn);
@@ -259,6 +259,7 @@ export function failsWhileDisconnected({
     const isFailure = whileDisconnected === 'servfail' || whileDisconnected === 'nxdomain';
     const builtInFails = closestRule(name, builtIn) ?? false;
     rules.set(name, whileDisconnected === undefined ? builtInFails : isFailure);
+    yield;
   }
   return (name) => closestRule(name, rules) ?? false;
 }
