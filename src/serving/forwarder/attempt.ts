@@ -57,7 +57,8 @@ export class UpstreamFeatures {
   #udpAgainAtMs = 0;
   #caseLosses = 0;
   #caseLostUntilMs = Number.NEGATIVE_INFINITY;
-  readonly #answeredInOwnCase = new WeakSet<Question>();
+  /** Names as octets: the confirmation of a failure (name-health.ts) asks for the same octets. */
+  readonly #answeredInOwnCase = new WeakSet<Uint8Array>();
   readonly #onCaseLost: () => void;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
   /** Set while it drops questions with EDNS: when such a question is tried again. */
@@ -99,12 +100,12 @@ export class UpstreamFeatures {
 
   /** A question in mixed case that had no reply before was answered in its own case. */
   noteOwnCase(question: Question): void {
-    this.#answeredInOwnCase.add(question);
+    this.#answeredInOwnCase.add(question.name);
   }
 
   /** No reply to a question in mixed case came at all. Silence alone may have any cause. */
   noteMixedCaseLost(question: Question, nowMs: number): void {
-    if (this.#answeredInOwnCase.has(question)) this.noteCase(false, nowMs);
+    if (this.#answeredInOwnCase.has(question.name)) this.noteCase(false, nowMs);
   }
 
   usesEdns(nowMs: number): boolean {

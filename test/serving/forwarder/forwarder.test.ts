@@ -136,6 +136,17 @@ t.test(
   },
 );
 
+t.test('a first upstream that drops mixed case is found although the second one answers', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a', 'b')], ({ exchange, isProbe, upstream }) =>
+    upstream === 'a' && exchange.exactCase && !isProbe ? 'silence' : answers,
+  );
+  for (const name of ['host.one.example', 'host.two.example', 'host.three.example']) {
+    await ask(world, name);
+    await world.time.advance(6_000);
+  }
+  t.equal(shown(await ask(world, 'host.four.example')), 'a rcode 0 after 20');
+});
+
 t.test('a server that is slow with new names, and answers every question, keeps mixed case', async (t) => {
   const asked = new Set<string>();
   const world = new VirtualUpstreams([group('default', 'a')], ({ name }) => {
