@@ -115,6 +115,7 @@ t.test('no server, or another program in its place, is named as such, exit 1', a
     ['no directory', join(missing, 'none'), /nothing listens there.*ENOENT/],
     ['a stale socket', stale, /nothing listens there.*ECONNREFUSED/],
     ['a file', file, /nothing listens there/],
+    ['a path too long', join(missing, 'x'.repeat(120)), /longer than that of a socket.*EINVAL/],
     ['another program', foreign, /no outpost-dns, or one of another version/],
   ] as const) {
     t.match(await report({ state }), { code: 1, stdout: '', stderr }, what);
