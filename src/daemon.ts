@@ -55,6 +55,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on queries come before everything else
   await parts.pause();
+  inBackground('other', async () => parts.loadLog?.());
+  await parts.pause();
   opened.use(memory);
   // most of the program was needed to load only: what loads now would make the most that the process ever has
   const isMemoryOpen = inBackground('other', () => memory.start());

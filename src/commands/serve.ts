@@ -99,6 +99,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     random: systemRandom,
     log,
     logState: processLog.state,
+    loadLog: processLog.load,
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
     handed: (libc) => takeHandedSockets(process.env, process.pid, libc),
@@ -130,10 +131,6 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     return EXIT.finding;
   }
   setHeapFlags();
-  inBackground('other', async () => {
-    await systemPause(); // a turn of its own
-    await processLog.load();
-  });
   inBackground('other', appendToOutput);
   inBackground('other', () => announce(daemon, manager, ended.promise));
   if (process.connected) process.send?.('answering'); // to the sandbox that started this server

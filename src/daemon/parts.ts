@@ -32,6 +32,8 @@ export interface DaemonParts {
   readonly log: Log;
   /** Lines of the log that were dropped. */
   readonly logState?: () => LogState;
+  /** Loads what writes the log: called after the first answer. */
+  readonly loadLog?: () => Promise<void>;
   readonly setLogLevel: (level: Config['log']['level']) => void;
   /** Left out: the system's own. */
   readonly files?: FileSystem;

@@ -67,6 +67,7 @@ for (const [what, listen, environment, signals] of [
     const client = udpClient(t, dnsPort);
     client.ask(50_000);
     await until('the first process answers', () => client.heard.has(50_000));
+    await until('it says so', () => first.logged('listening').length > 0); // the log comes after the first answer
     t.match(first.logged('listening'), [{ handed: true, udp: what === 'batched' ? 'batched' : 'plain' }]);
     let before = first;
     for (const [round, signal] of signals.entries()) {

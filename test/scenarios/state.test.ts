@@ -31,6 +31,7 @@ for (const [fault, damage] of [
       const server = site.start({ ...NO_AWS, AWS_ENDPOINT_URL: site.sandbox.regionUrl });
       const reply = await server.firstAnswer({ name: ENDPOINT });
       t.same(reply.answers.map(({ data }) => data).toSorted(), OLD);
+      await until('the log says so', () => server.logged('state file not usable').length > 0);
       t.match(server.logged('state file not usable'), [{ level: 'error', kind: 'corrupt', path }]);
       const aside = readdirSync(site.stateDirectory).filter((name) =>
         name.startsWith('endpoints.json.corrupt-'),
@@ -113,6 +114,7 @@ t.test(
     const second = await site.startBeside();
     await second.firstAnswer({ name: ENDPOINT });
     t.same(await second.addresses(ENDPOINT), DEMO, 'from the state of the first');
+    await until('the log says so', () => second.logged(TAKEN).length > 0);
     t.match(second.logged(TAKEN), [{ level: 'error', detail: /held by another process/ }]);
     const { state } = await until('the status is there', () => second.status().catch(() => undefined));
     t.equal(state.isOurs, false);
