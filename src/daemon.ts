@@ -74,8 +74,6 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(withheld);
   opened.use(drill);
   await parts.pause();
-  process.getBuiltinModule('node:http'); // a turn of its own: what follows loads modules that need it
-  await parts.pause();
   opened.use(openControl(parts, rooms));
   await parts.pause();
   const { clock, timers, pause, log } = parts;
@@ -107,14 +105,14 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       });
     }),
   );
-  inBackground('other', async () => {
-    await pause();
+  const keep = async () => {
     const keeping = inBackground('other', () => keepConfig(parts, rooms));
     await endsWithin(timers, keeping, STATE_WAIT_MS);
     await isMemoryOpen;
     await pause();
     memory.dropProgram();
-  });
+  };
+  opened.use(timers.after(KEEP_AFTER_MS, keep));
   const rest = async () => {
     memory.dropProgram(); // a thread with the AWS clients may be there, too
     await inBackground('admin', () => loadRest(parts, pages));
@@ -126,6 +124,13 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 }
 
 const CLOSE_GRACE_MS = 500;
+/**
+ * The first queries after a start are slow, because their code is new. What loads modules waits a moment, each for itself, so
+ * that it does not come on top.
+ */
+const CONTROL_AFTER_MS = 250;
+const ADMIN_AFTER_MS = 350;
+const KEEP_AFTER_MS = 400;
 /** The first poll starts the far-side thread, which takes a processor a third of a second: queries at the start come first. */
 const FIRST_POLL_AFTER_MS = 500;
 
@@ -203,37 +208,47 @@ function loadAnswers({ clock }: DaemonParts, { answers, ledger, stateFaults }: R
 
 /** DNS does not wait for a port that another process has taken: the admin pages come as soon as it is free. */
 function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
-  return openLater(async () => {
-    const { AdminError, startHttpServer } = await loadLate(() => import('./admin/http-server.ts'));
-    try {
-      return await startHttpServer(options);
-    } catch (error) {
-      if (!(error instanceof AdminError)) throw error;
-      DAEMON_MESSAGES.noPages(options.log, { code: error.code, reason: error.message });
-      return undefined;
-    }
-  }, timers);
+  return openLater(
+    async () => {
+      process.getBuiltinModule('node:http'); // a turn of its own: what follows loads modules that need it
+      await options.pause?.();
+      const { AdminError, startHttpServer } = await loadLate(() => import('./admin/http-server.ts'));
+      try {
+        return await startHttpServer(options);
+      } catch (error) {
+        if (!(error instanceof AdminError)) throw error;
+        DAEMON_MESSAGES.noPages(options.log, { code: error.code, reason: error.message });
+        return undefined;
+      }
+    },
+    timers,
+    ADMIN_AFTER_MS,
+  );
 }
 
 /** Without commands it serves all the same. */
 function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
   const { config, timers, log } = parts;
   const { control } = rooms;
-  return openLater(async () => {
-    const { controlPath, startControlServer } = await loadLate(() => import('./admin/control-server.ts'));
-    const path = controlPath(config.state.directory);
-    const routes = async () => {
-      const { controlRoutes } = await importCommands();
-      return controlRoutes(parts, rooms);
-    };
-    const outcome = await startControlServer({ path, routes, timers, log });
-    const before = control.fault;
-    control.fault = outcome.kind === 'listening' ? undefined : outcome.detail;
-    if (outcome.kind === 'listening') return outcome.server;
-    const { detail, fix } = outcome;
-    if (before !== detail) DAEMON_MESSAGES.noCommands(log, { detail, fix });
-    return undefined;
-  }, timers);
+  return openLater(
+    async () => {
+      const { controlPath, startControlServer } = await loadLate(() => import('./admin/control-server.ts'));
+      const path = controlPath(config.state.directory);
+      const routes = async () => {
+        const { controlRoutes } = await importCommands();
+        return controlRoutes(parts, rooms);
+      };
+      const outcome = await startControlServer({ path, routes, timers, log });
+      const before = control.fault;
+      control.fault = outcome.kind === 'listening' ? undefined : outcome.detail;
+      if (outcome.kind === 'listening') return outcome.server;
+      const { detail, fix } = outcome;
+      if (before !== detail) DAEMON_MESSAGES.noCommands(log, { detail, fix });
+      return undefined;
+    },
+    timers,
+    CONTROL_AFTER_MS,
+  );
 }
 
 /** Longer than a healthy disk takes to give the state: no query is answered before. */
@@ -334,10 +349,14 @@ export interface Closable {
 const RETRY_MS = 30_000;
 
 /**
- * `attempt` resolves to `undefined` where it could not be opened, having said why. What is lost later is opened again. Disposing
- * closes it, or ends the asking.
+ * Opens after `afterMs`. `attempt` resolves to `undefined` where it could not be opened, having said why. What is lost later is
+ * opened again. Disposing closes it, or ends the asking.
  */
-export function openLater(attempt: () => Promise<Closable | undefined>, timers: Timers): AsyncDisposable {
+export function openLater(
+  attempt: () => Promise<Closable | undefined>,
+  timers: Timers,
+  afterMs = 0,
+): AsyncDisposable {
   let opened: Closable | undefined;
   let retry: Disposable | undefined;
   let isClosed = false;
@@ -349,7 +368,8 @@ export function openLater(attempt: () => Promise<Closable | undefined>, timers: 
     const mayBeLost = opened?.isLost !== undefined;
     if ((opened === undefined || mayBeLost) && !isClosed) retry = timers.after(RETRY_MS, again);
   };
-  let opening = open();
+  let opening = afterMs === 0 ? open() : Promise.resolve();
+  if (afterMs > 0) retry = timers.after(afterMs, again);
   async function closeLost(): Promise<void> {
     const lost = opened;
     opened = undefined;

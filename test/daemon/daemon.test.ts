@@ -100,6 +100,7 @@ t.test(
     const time = new VirtualTime(new Date().toISOString());
     const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
     t.match(await askUdp(one.ports.dnsPort, { name: 'localhost' }), { rcode: 0 });
+    await time.advance(500);
     const said = () => one.log.lines.filter(({ text }) => text.startsWith('no metrics, health or status'));
     await until('it is said', () => said().length === 1);
     t.match(said(), [{ level: 'error', fields: { code: 'EADDRINUSE' } }]);
@@ -389,6 +390,7 @@ t.test(
     const own = { dropProgram: () => void done.push('program'), trim: () => void done.push('holes') };
     const parts = await one.parts({ clock: time, timers: time, memory: async () => own });
     const daemon = await startDaemon(parts);
+    await time.advance(450);
     await until('the start is over', () => done.length > 1);
     t.strictSame(
       done.splice(0),
