@@ -212,7 +212,7 @@ const CODES: ReadonlyMap<string, readonly [detail: string, kind: 'absent' | 'den
   ['ECONNREFUSED', ['nothing listens there', 'absent']],
   ['ENOENT', ['nothing listens there', 'absent']],
   ['ENOTDIR', ['nothing listens there', 'absent']],
-  ['EINVAL', ['nothing listens there', 'absent']], // a path that no socket can have
+  ['EINVAL', ['its path is longer than that of a socket may be: take a shorter state.directory', 'absent']],
   ['ENOTFOUND', ['the name is not known', 'absent']],
   ['EAI_AGAIN', ['the name cannot be resolved now', 'absent']],
   ['ECONNRESET', ['the connection was reset', 'absent']],
