@@ -9,6 +9,7 @@ import { readHttpAddress } from '../../src/commands/server-client.ts';
 import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
 import { report, serverReport } from '../admin/report-fixture.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { freePorts } from '../scenarios/free-ports.ts';
 import { type Ended, run, runOnTerminal } from './running.ts';
 
 /** The real admin server over a report made by hand; returns its `--admin` words. */
@@ -52,7 +53,7 @@ async function dnsEcho(t: Test, lost = 0): Promise<{ address: string; received: 
     octets[2] = (octets[2] ?? 0) | 0x80;
     socket.send(octets, port, address);
   });
-  socket.bind(0, '127.0.0.1');
+  socket.bind((await freePorts()).dnsPort, '127.0.0.1'); // free for TCP, too
   await once(socket, 'listening');
   t.teardown(() => socket.close());
   const overTcp = createServer((connection) => {

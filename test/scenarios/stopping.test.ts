@@ -139,12 +139,13 @@ syncBuiltinESMExports();`)}`;
 /** In the thread of a reload: opens a pipe as the kernel opens a file on a dead disk, without an end and without a way out. */
 const DEAD_DISK = `data:text/javascript,${encodeURIComponent(`
 import { syncBuiltinESMExports } from 'node:module';
+import { writeSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { isMainThread } from 'node:worker_threads';
 const { open } = fs;
 fs.open = (path, ...more) => {
   if (isMainThread || !String(path).endsWith('.yaml')) return open(path, ...more);
-  process.stderr.write('opening');
+  writeSync(2, 'opening'); // the output of the thread is not the server's
   return open(path, 0);
 };
 syncBuiltinESMExports();`)}`;
