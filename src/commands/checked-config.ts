@@ -9,10 +9,10 @@ import { constants, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sha256 } from '@noble/hashes/sha2.js';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { frozen, probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
-import { Sha256 } from '../runtime/sha256.ts';
 import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
 import type { ReadRequest } from './config-thread.ts';
 
@@ -68,7 +68,7 @@ export async function encodeCheckedConfig(
 /** The configuration that these octets keep, frozen; `undefined` where they are not exactly of this origin. Never throws. */
 export function decodeCheckedConfig(origin: ConfigOrigin, octets: Uint8Array): Config | undefined {
   const rest = octets.subarray(DIGEST_OCTETS);
-  if (!isSame(octets.subarray(0, DIGEST_OCTETS), new Sha256().update(rest).digest())) return undefined;
+  if (!isSame(octets.subarray(0, DIGEST_OCTETS), sha256(rest))) return undefined;
   if (!isSame(rest.subarray(0, DIGEST_OCTETS), digestOf(origin))) return undefined;
   // from the environment alone, and a password may be in it: made each time, and kept nowhere
   const { outbound, faults } = readOutbound(origin.request.environment);
@@ -111,7 +111,7 @@ const WRITABLE_BY_OTHERS = 0o022;
 const INFINITY = '\0Infinity';
 
 function* digesting(pieces: readonly Uint8Array[]): Steps<Uint8Array> {
-  const hash = new Sha256();
+  const hash = sha256.create();
   for (const piece of pieces) {
     hash.update(piece);
     yield;
@@ -127,7 +127,7 @@ function digestOf({ request, octets, program }: ConfigOrigin): Uint8Array {
   const { file, explicit, environment, ownAddresses } = request;
   const variables = Object.entries(environment).filter(([name]) => name.startsWith(VARIABLE_PREFIX));
   const facts = [program, file, explicit, variables.sort(), [...ownAddresses].sort()];
-  return new Sha256().update(JSON.stringify(facts)).update('\n').update(octets).digest();
+  return sha256(Buffer.concat([Buffer.from(`${JSON.stringify(facts)}\n`), octets]));
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

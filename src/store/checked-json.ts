@@ -13,9 +13,9 @@
  * So layout is free, and every member is covered: a version ignores members that it does not know, but its checksum does not.
  * A new member needs no new version; a new word in an enumeration, or another meaning of a member, does.
  */
+import { sha256 } from '@noble/hashes/sha2.js';
 import { normalizeName } from '../protocol/words/name.ts';
 import { canonicalJson, isDeeperThan } from '../records/endpoint-record.ts';
-import { Sha256 } from '../runtime/sha256.ts';
 import type { Steps } from '../runtime/slices.ts';
 import { attemptRead, checked, count, object, type Reader, text, textOf, turned } from './shape.ts';
 
@@ -222,33 +222,37 @@ function* canonicalTexts(items: readonly unknown[]): Generator<string> {
 
 /**
  * The checksum over all `members` except `key`, and over a member `key` made of `items`. These are canonical texts, one in a
- * step; an item that is `undefined` is left out. Without `items` no member `key` counts.
+ * step; an item that is `undefined` is left out. Without `items` no member `key` counts. Not by Node's crypto, for which a start
+ * would load 5 ms of code.
  */
 function* checksumOf(
   members: Readonly<Record<string, unknown>>,
   key: string,
   items?: Iterable<string | Uint8Array | undefined>,
 ): Steps<string> {
-  const hash = new Sha256();
+  const hash = sha256.create();
+  const add = (text: string | Uint8Array) => hash.update(Buffer.from(text));
   const others = Object.keys(members).filter((member) => member !== key);
   const names = items === undefined ? others : [...others, key];
   for (const [at, member] of names.sort().entries()) {
-    hash.update(`${at === 0 ? '{' : ','}${JSON.stringify(member)}:`);
+    add(`${at === 0 ? '{' : ','}${JSON.stringify(member)}:`);
     if (member !== key) {
-      hash.update(canonicalJson(members[member]));
+      add(canonicalJson(members[member]));
       continue;
     }
     let separator = '[';
     for (const text of items ?? []) {
       if (text !== undefined) {
-        hash.update(separator).update(text);
+        add(separator);
+        add(text);
         separator = ',';
       }
       yield;
     }
-    hash.update(separator === '[' ? '[]' : ']');
+    add(separator === '[' ? '[]' : ']');
   }
-  return `sha256:${hash.update('}').digest().toString('hex')}`;
+  add('}');
+  return `sha256:${Buffer.from(hash.digest()).toString('hex')}`;
 }
 
 type Opened = { readonly kind: 'ok'; readonly content: Readonly<Record<string, unknown>> } | DecodeFault;
