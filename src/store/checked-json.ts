@@ -14,10 +14,11 @@
  * A new member needs no new version; a new word in an enumeration, or another meaning of a member, does.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
+import * as v from 'valibot';
 import { normalizeName } from '../protocol/words/name.ts';
 import { canonicalJson, isDeeperThan } from '../records/endpoint-record.ts';
 import type { Steps } from '../runtime/slices.ts';
-import { attemptRead, checked, count, object, type Reader, text, textOf, turned } from './shape.ts';
+import { attemptRead, count, object, type Reader, text } from './shape.ts';
 
 const MAX_DEPTH = 32; // our files have 6; bounds the recursion over a file that another program wrote
 
@@ -323,26 +324,22 @@ export const MAX_ITEMS = 100_000;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/;
 
 /** Reads a time, to wall ms. */
-export const time: Reader<number> = checked(
-  turned(
-    textOf((found) => TIME.test(found), 'not a time such as 2026-01-31T09:30:00Z'),
-    (found) => Date.parse(found),
-  ),
-  Number.isFinite,
-  'not a time of this calendar',
+export const time = v.pipe(
+  text,
+  v.regex(TIME, 'not a time such as 2026-01-31T09:30:00Z'),
+  v.transform(Date.parse),
+  v.finite('not a time of this calendar'),
 );
 
 /** Reads a domain name, to normal form; the root does not count as a name here. */
-export const name: Reader<string> = turned(
-  text,
-  (found) => {
-    try {
-      return found === '' || found === '.' ? undefined : normalizeName(found);
-    } catch {
-      return undefined;
-    }
-  },
-  'not a domain name',
-);
+export const name = v.pipe(text, v.transform(normalForm), v.string('not a domain name'));
+
+function normalForm(found: string): string | undefined {
+  try {
+    return found === '' || found === '.' ? undefined : normalizeName(found);
+  } catch {
+    return undefined;
+  }
+}
 
 const HEAD = object({ generation: count, writtenAt: time });

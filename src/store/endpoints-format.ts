@@ -4,6 +4,7 @@
  *
  *     "clusters": [ { "cluster": ..., "addresses": [ ... ] } ]
  */
+import * as v from 'valibot';
 import {
   type AddressProof,
   BASES,
@@ -29,19 +30,7 @@ import {
   time,
   type Written,
 } from './checked-json.ts';
-import {
-  attemptRead,
-  count,
-  flag,
-  list,
-  object,
-  optional,
-  type Reader,
-  text,
-  textOf,
-  turned,
-  word as words,
-} from './shape.ts';
+import { attemptRead, count, flag, list, object, type Reader, text, word as words } from './shape.ts';
 import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 /** Far more than 1,000 clusters need, and read in a moment. */
@@ -176,26 +165,30 @@ function mapValues<V, W>(
 }
 
 const PRINTABLE = /^[^\p{Cc}]{1,255}$/u;
-const word = textOf((found) => PRINTABLE.test(found), 'not a word of 1 to 255 printable characters');
-const address = textOf(isEndpointAddress, 'not an IPv4 address');
+const word = v.pipe(text, v.regex(PRINTABLE, 'not a word of 1 to 255 printable characters'));
+const address = v.pipe(text, v.check(isEndpointAddress, 'not an IPv4 address'));
 const MAX_WHY_TEXT = 1_000;
 const MAX_UPSTREAMS_TEXT = 4_096; // upstreams are at most a few dozen, each of some 60 characters
-const shortText = (most: number) => textOf((found) => found.length <= most, `longer than ${most} characters`);
+const shortText = (most: number) => v.pipe(text, v.maxLength(most, `longer than ${most} characters`));
 const many = <Item>(reader: Reader<Item>, least = 0) => list(reader, { least, most: MAX_ITEMS });
 
-const SEEN = turned(
-  object({ firstSeen: time, lastSeen: time, status: optional(word) }),
-  ({ firstSeen, lastSeen, ...rest }) => ({ firstSeenMs: firstSeen, lastSeenMs: lastSeen, ...rest }),
+const SEEN = v.pipe(
+  object({ firstSeen: time, lastSeen: time, status: v.exactOptional(word) }),
+  v.transform(({ firstSeen, lastSeen, ...rest }) => ({
+    firstSeenMs: firstSeen,
+    lastSeenMs: lastSeen,
+    ...rest,
+  })),
 );
 
-const PROOF = turned(
+const PROOF = v.pipe(
   object({
     state: words(...PROOF_STATES),
     since: time,
-    reason: optional(text),
-    provenAt: optional(time),
+    reason: v.exactOptional(text),
+    provenAt: v.exactOptional(time),
   }),
-  ({ state, since, reason: found, provenAt }) => {
+  v.transform(({ state, since, reason: found, provenAt }) => {
     // a reason that only a later version knows is no fault of the file
     const reason = PROOF_REASONS.find((known) => known === found);
     return {
@@ -204,89 +197,89 @@ const PROOF = turned(
       ...(reason === undefined ? {} : { reason }),
       ...(provenAt === undefined ? {} : { provenAtMs: provenAt }),
     };
-  },
+  }),
 );
 
-const ADDRESS = turned(
+const ADDRESS = v.pipe(
   object({
     address,
-    ...perSource(() => optional(SEEN)),
-    pin: optional(SEEN),
-    lackedSince: optional(time),
-    proof: optional(PROOF),
-    awaitsProof: optional(words(true)),
+    ...perSource(() => v.exactOptional(SEEN)),
+    pin: v.exactOptional(SEEN),
+    lackedSince: v.exactOptional(time),
+    proof: v.exactOptional(PROOF),
+    awaitsProof: v.exactOptional(v.literal(true, 'not true')),
   }),
-  ({ address, lackedSince, proof, awaitsProof, ...provenance }) => ({
+  v.transform(({ address, lackedSince, proof, awaitsProof, ...provenance }) => ({
     address,
     provenance,
     ...(lackedSince === undefined ? {} : { lackedSinceMs: lackedSince }),
     ...(proof === undefined ? {} : { proof }),
     ...(awaitsProof === undefined ? {} : { awaitsProof }),
-  }),
+  })),
 );
 
-const DETAILS = turned(
+const DETAILS = v.pipe(
   object({
-    id: optional(word),
+    id: v.exactOptional(word),
     endpoint: name,
-    vpcId: optional(word),
+    vpcId: v.exactOptional(word),
     subnetIds: many(word),
-    certificateAuthority: optional(text),
-    generation: optional(words('ebs', 'instance-store')),
-    outpost: optional(word),
+    certificateAuthority: v.exactOptional(text),
+    generation: v.exactOptional(words('ebs', 'instance-store')),
+    outpost: v.exactOptional(word),
     learnedAt: time,
   }),
-  ({ learnedAt, ...rest }) => ({ ...rest, learnedAtMs: learnedAt }),
+  v.transform(({ learnedAt, ...rest }) => ({ ...rest, learnedAtMs: learnedAt })),
 );
 
-const HELD = turned(
+const HELD = v.pipe(
   object({
     addresses: many(address),
     reason: text,
     since: time,
-    awaits: optional(words('interfaces')),
-    ttlSeconds: optional(count),
-    upstream: optional(shortText(MAX_UPSTREAMS_TEXT)),
+    awaits: v.exactOptional(words('interfaces')),
+    ttlSeconds: v.exactOptional(count),
+    upstream: v.exactOptional(shortText(MAX_UPSTREAMS_TEXT)),
   }),
-  ({ since, ...rest }) => ({ ...rest, sinceMs: since }),
+  v.transform(({ since, ...rest }) => ({ ...rest, sinceMs: since })),
 );
 
-const PIN = turned(
+const PIN = v.pipe(
   object({
     addresses: many(address, 1),
     why: shortText(MAX_WHY_TEXT),
     by: word,
     since: time,
     until: time,
-    leftMs: optional(count),
+    leftMs: v.exactOptional(count),
   }),
-  ({ since, until, ...rest }) => ({ ...rest, sinceMs: since, untilMs: until }),
+  v.transform(({ since, until, ...rest }) => ({ ...rest, sinceMs: since, untilMs: until })),
 );
 
-const RECORD: Reader<EndpointRecord> = turned(
+const RECORD = v.pipe(
   object({
     cluster: word,
-    region: optional(word),
-    details: optional(DETAILS),
-    endpoint: optional(name),
-    formerEndpoints: optional(many(name)),
+    region: v.exactOptional(word),
+    details: v.exactOptional(DETAILS),
+    endpoint: v.exactOptional(name),
+    formerEndpoints: v.exactOptional(many(name)),
     addresses: many(ADDRESS),
-    leaving: optional(many(ADDRESS)),
-    unpinned: optional(many(ADDRESS)),
-    corroborated: optional(many(address)),
+    leaving: v.exactOptional(many(ADDRESS)),
+    unpinned: v.exactOptional(many(ADDRESS)),
+    corroborated: v.exactOptional(many(address)),
     ttlSeconds: count,
     basis: words(...BASES),
-    changedAt: optional(time),
-    confirmedAt: object(perSource(() => optional(time))),
-    pin: optional(PIN),
-    held: optional(HELD),
+    changedAt: v.exactOptional(time),
+    confirmedAt: object(perSource(() => v.exactOptional(time))),
+    pin: v.exactOptional(PIN),
+    held: v.exactOptional(HELD),
     lastRefreshFailed: flag,
   }),
-  ({ changedAt, confirmedAt, ...rest }) => ({
+  v.transform(({ changedAt, confirmedAt, ...rest }) => ({
     ...rest,
     ...(changedAt === undefined ? {} : { changedAtMs: changedAt }),
     confirmedAtMs: confirmedAt,
-  }),
+  })),
 );
 
 /** A time in the future is no fault: the clock that wrote it may have been wrong. */

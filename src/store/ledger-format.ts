@@ -6,42 +6,33 @@
  * `sequence` gives the order, over restarts too, because `at` is the wall clock, which may be wrong and may jump. `lost` counts
  * the earlier events that the ledger could not write. A line of a later version is an entry without `event`.
  */
+import * as v from 'valibot';
 import { isDeeperThan } from '../records/endpoint-record.ts';
-import {
-  attemptRead,
-  cases,
-  count,
-  flag,
-  list,
-  number,
-  object,
-  optional,
-  type Reader,
-  table,
-  text,
-  textOf,
-  word,
-} from './shape.ts';
+import { attemptRead, count, flag, list, number, object, table, text, word } from './shape.ts';
 
 const texts = list(text);
-const maybe = <Content>(reader: Reader<Content>) => optional<Content | undefined>(reader);
-const place = { cluster: text, region: maybe(text) };
+const place = { cluster: text, region: v.optional(text) };
 
-const EVENT = cases('kind', {
-  start: {
+const event = <const Kind extends string, const Members extends v.ObjectEntries>(
+  kind: Kind,
+  members: Members,
+) => v.object({ kind: v.literal(kind), ...members });
+
+const EVENT = v.variant('kind', [
+  event('start', {
     version: text,
     /** Such as `node 26.10.0`. */
     runtime: text,
     /** Endpoints that the state file knew. */
     endpoints: number,
-  },
-  stop: { reason: text },
-  reload: {
+  }),
+  event('stop', { reason: text }),
+  event('reload', {
     outcome: word('taken', 'refused'),
     /** The faults of a refused configuration, a sentence each. */
-    faults: maybe(texts),
-  },
-  link: {
+    faults: v.optional(texts),
+  }),
+  event('link', {
     /** `summary` stands for all paths together; its `key` is `all`. */
     side: word('aws', 'upstream', 'summary'),
     /** A Region, or an upstream. */
@@ -50,69 +41,83 @@ const EVENT = cases('kind', {
     to: text,
     reason: text,
     /** How long the condition before lasted, by the monotonic clock. */
-    lastedMs: maybe(number),
+    lastedMs: v.optional(number),
     /** Changes before this one that did not last, and have no line. */
-    flickers: maybe(number),
-  },
-  addresses: {
+    flickers: v.optional(number),
+  }),
+  event('addresses', {
     ...place,
-    endpoint: maybe(text),
+    endpoint: v.optional(text),
     before: texts,
     after: texts,
     /** Which row of the design's table decided: `name`, `overlap`, `interfaces`, `kept`, `pin`, `none`. */
     basis: text,
     /** The addresses that each source saw last before the decision; a source that saw none is left out. */
     seen: table(texts),
-  },
-  endpoint: { ...place, from: maybe(text), to: text },
-  held: {
+  }),
+  event('endpoint', { ...place, from: v.optional(text), to: text }),
+  event('held', {
     ...place,
     outcome: word('held', 'adopted', 'dropped'),
     addresses: texts,
     reason: text,
-  },
-  withheld: {
+  }),
+  event('withheld', {
     ...place,
     /** Refused, because another server answers at it: it left the answers, or came into them. */
     address: text,
     phase: word('left', 'came'),
-    reason: maybe(text),
+    reason: v.optional(text),
     /** Changes before this one that have no line: an address that two hosts have goes and comes. */
-    unwritten: maybe(number),
-  },
-  drill: cases('phase', {
-    started: { forMs: number },
-    ended: {
+    unwritten: v.optional(number),
+  }),
+  v.variant('phase', [
+    event('drill', { phase: v.literal('started'), forMs: number }),
+    event('drill', {
+      phase: v.literal('ended'),
       by: word('time', 'command', 'shutdown'),
       ranMs: number,
       /** Queries that failed, that got a stale answer, and that got the answer of an endpoint. */
       failed: number,
       stale: number,
       endpointAnswers: number,
-    },
-  }),
-  pin: cases('phase', {
-    started: { ...place, addresses: texts, why: text, pinnedBy: text, forMs: number },
-    ended: { ...place, addresses: texts, by: word('time', 'command'), ranMs: number },
-  }),
-  flush: {
+    }),
+  ]),
+  v.variant('phase', [
+    event('pin', {
+      phase: v.literal('started'),
+      ...place,
+      addresses: texts,
+      why: text,
+      pinnedBy: text,
+      forMs: number,
+    }),
+    event('pin', {
+      phase: v.literal('ended'),
+      ...place,
+      addresses: texts,
+      by: word('time', 'command'),
+      ranMs: number,
+    }),
+  ]),
+  event('flush', {
     name: text,
     /** Names under it too. */
     below: flag,
     answers: number,
     flushedBy: text,
-  },
-  'set-aside': {
+  }),
+  event('set-aside', {
     path: text,
     reason: text,
     detail: text,
     /** Absent while the file stays in its place. */
-    to: maybe(text),
-  },
-});
+    to: v.optional(text),
+  }),
+]);
 
 /** An event that a person may look for months later. */
-export type LedgerEvent = ReturnType<typeof EVENT>;
+export type LedgerEvent = v.InferOutput<typeof EVENT>;
 export type LedgerKind = LedgerEvent['kind'];
 
 const KINDS: Readonly<Record<LedgerKind, true>> = {
@@ -178,9 +183,12 @@ export interface LedgerEntry {
 
 const HEADER = object({
   sequence: count,
-  at: textOf((found) => Number.isFinite(Date.parse(found)), 'not a time'),
-  kind: textOf((found) => found !== '', 'empty'),
-  lost: optional(count),
+  at: v.pipe(
+    text,
+    v.check((found) => Number.isFinite(Date.parse(found)), 'not a time'),
+  ),
+  kind: v.pipe(text, v.nonEmpty('empty')),
+  lost: v.exactOptional(count),
 });
 const MAX_DEPTH = 8; // our lines have 3; bounds the recursion over a line that another program wrote
 

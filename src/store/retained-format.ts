@@ -7,6 +7,7 @@
  *
  * `message` counts, the response as an upstream sent it; `records` shows its answer section to a reader of the file.
  */
+import * as v from 'valibot';
 import { HEADER_OCTETS } from '../protocol/wire/header.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import { CLASS, typeFromText, typeName } from '../protocol/words/codes.ts';
@@ -23,7 +24,7 @@ import {
   name,
   time,
 } from './checked-json.ts';
-import { checked, object, optional, type Reader, text, textOf, turned } from './shape.ts';
+import { object, text } from './shape.ts';
 import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 
@@ -135,30 +136,30 @@ const MAX_MESSAGE_OCTETS = 65_535;
 const MAX_BASE64 = Math.ceil(MAX_MESSAGE_OCTETS / 3) * 4;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-const message = turned(
-  textOf((found) => found.length <= MAX_BASE64 && BASE64.test(found), 'not a message in base64'),
-  (found) => new Uint8Array(Buffer.from(found, 'base64')),
+const NO_MESSAGE = 'not a message in base64';
+const message = v.pipe(
+  text,
+  v.maxLength(MAX_BASE64, NO_MESSAGE),
+  v.regex(BASE64, NO_MESSAGE),
+  v.transform((found) => new Uint8Array(Buffer.from(found, 'base64'))),
 );
 
-const RECORD: Reader<RetainedRecord> = checked(
-  turned(
-    object({
-      name,
-      type: turned(text, typeFromText, 'not a type'),
-      confirmedAt: time,
-      changedAt: time,
-      message,
-      signedMessage: optional(message),
-    }),
-    ({ type, confirmedAt, changedAt, ...rest }) => ({
-      ...rest,
-      qtype: type,
-      confirmedAtMs: confirmedAt,
-      changedAtMs: changedAt,
-    }),
-  ),
-  isAboutItsQuestion,
-  'the message does not answer the question',
+const RECORD = v.pipe(
+  object({
+    name,
+    type: v.pipe(text, v.transform(typeFromText), v.number('not a type')),
+    confirmedAt: time,
+    changedAt: time,
+    message,
+    signedMessage: v.exactOptional(message),
+  }),
+  v.transform(({ type, confirmedAt, changedAt, ...rest }) => ({
+    ...rest,
+    qtype: type,
+    confirmedAtMs: confirmedAt,
+    changedAtMs: changedAt,
+  })),
+  v.check((record) => isAboutItsQuestion(record), 'the message does not answer the question'),
 );
 
 function isAboutItsQuestion({ name, qtype, message, signedMessage }: RetainedRecord): boolean {
