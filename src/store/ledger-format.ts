@@ -8,7 +8,7 @@
  */
 import * as v from 'valibot';
 import { isDeeperThan } from '../records/endpoint-record.ts';
-import { attemptRead, count, flag, list, number, object, table, text, word } from './shape.ts';
+import { attemptRead, count, flag, list, number, object, type Reader, table, text, word } from './shape.ts';
 
 const texts = list(text);
 const place = { cluster: text, region: v.optional(text) };
@@ -18,106 +18,110 @@ const event = <const Kind extends string, const Members extends v.ObjectEntries>
   members: Members,
 ) => v.object({ kind: v.literal(kind), ...members });
 
-const EVENT = v.variant('kind', [
-  event('start', {
-    version: text,
-    /** Such as `node 26.10.0`. */
-    runtime: text,
-    /** Endpoints that the state file knew. */
-    endpoints: number,
-  }),
-  event('stop', { reason: text }),
-  event('reload', {
-    outcome: word('taken', 'refused'),
-    /** The faults of a refused configuration, a sentence each. */
-    faults: v.optional(texts),
-  }),
-  event('link', {
-    /** `summary` stands for all paths together; its `key` is `all`. */
-    side: word('aws', 'upstream', 'summary'),
-    /** A Region, or an upstream. */
-    key: text,
-    from: text,
-    to: text,
-    reason: text,
-    /** How long the condition before lasted, by the monotonic clock. */
-    lastedMs: v.optional(number),
-    /** Changes before this one that did not last, and have no line. */
-    flickers: v.optional(number),
-  }),
-  event('addresses', {
-    ...place,
-    endpoint: v.optional(text),
-    before: texts,
-    after: texts,
-    /** Which row of the design's table decided: `name`, `overlap`, `interfaces`, `kept`, `pin`, `none`. */
-    basis: text,
-    /** The addresses that each source saw last before the decision; a source that saw none is left out. */
-    seen: table(texts),
-  }),
-  event('endpoint', { ...place, from: v.optional(text), to: text }),
-  event('held', {
-    ...place,
-    outcome: word('held', 'adopted', 'dropped'),
-    addresses: texts,
-    reason: text,
-  }),
-  event('withheld', {
-    ...place,
-    /** Refused, because another server answers at it: it left the answers, or came into them. */
-    address: text,
-    phase: word('left', 'came'),
-    reason: v.optional(text),
-    /** Changes before this one that have no line: an address that two hosts have goes and comes. */
-    unwritten: v.optional(number),
-  }),
-  v.variant('phase', [
-    event('drill', { phase: v.literal('started'), forMs: number }),
-    event('drill', {
-      phase: v.literal('ended'),
-      by: word('time', 'command', 'shutdown'),
-      ranMs: number,
-      /** Queries that failed, that got a stale answer, and that got the answer of an endpoint. */
-      failed: number,
-      stale: number,
-      endpointAnswers: number,
+/** Made when the first line is read: a start only writes. */
+const makeEventReader = () =>
+  v.variant('kind', [
+    event('start', {
+      version: text,
+      /** Such as `node 26.10.0`. */
+      runtime: text,
+      /** Endpoints that the state file knew. */
+      endpoints: number,
     }),
-  ]),
-  v.variant('phase', [
-    event('pin', {
-      phase: v.literal('started'),
+    event('stop', { reason: text }),
+    event('reload', {
+      outcome: word('taken', 'refused'),
+      /** The faults of a refused configuration, a sentence each. */
+      faults: v.optional(texts),
+    }),
+    event('link', {
+      /** `summary` stands for all paths together; its `key` is `all`. */
+      side: word('aws', 'upstream', 'summary'),
+      /** A Region, or an upstream. */
+      key: text,
+      from: text,
+      to: text,
+      reason: text,
+      /** How long the condition before lasted, by the monotonic clock. */
+      lastedMs: v.optional(number),
+      /** Changes before this one that did not last, and have no line. */
+      flickers: v.optional(number),
+    }),
+    event('addresses', {
       ...place,
-      addresses: texts,
-      why: text,
-      pinnedBy: text,
-      forMs: number,
+      endpoint: v.optional(text),
+      before: texts,
+      after: texts,
+      /** Which row of the design's table decided: `name`, `overlap`, `interfaces`, `kept`, `pin`, `none`. */
+      basis: text,
+      /** The addresses that each source saw last before the decision; a source that saw none is left out. */
+      seen: table(texts),
     }),
-    event('pin', {
-      phase: v.literal('ended'),
+    event('endpoint', { ...place, from: v.optional(text), to: text }),
+    event('held', {
       ...place,
+      outcome: word('held', 'adopted', 'dropped'),
       addresses: texts,
-      by: word('time', 'command'),
-      ranMs: number,
+      reason: text,
     }),
-  ]),
-  event('flush', {
-    name: text,
-    /** Names under it too. */
-    below: flag,
-    answers: number,
-    flushedBy: text,
-  }),
-  event('set-aside', {
-    path: text,
-    reason: text,
-    detail: text,
-    /** Absent while the file stays in its place. */
-    to: v.optional(text),
-  }),
-]);
+    event('withheld', {
+      ...place,
+      /** Refused, because another server answers at it: it left the answers, or came into them. */
+      address: text,
+      phase: word('left', 'came'),
+      reason: v.optional(text),
+      /** Changes before this one that have no line: an address that two hosts have goes and comes. */
+      unwritten: v.optional(number),
+    }),
+    v.variant('phase', [
+      event('drill', { phase: v.literal('started'), forMs: number }),
+      event('drill', {
+        phase: v.literal('ended'),
+        by: word('time', 'command', 'shutdown'),
+        ranMs: number,
+        /** Queries that failed, that got a stale answer, and that got the answer of an endpoint. */
+        failed: number,
+        stale: number,
+        endpointAnswers: number,
+      }),
+    ]),
+    v.variant('phase', [
+      event('pin', {
+        phase: v.literal('started'),
+        ...place,
+        addresses: texts,
+        why: text,
+        pinnedBy: text,
+        forMs: number,
+      }),
+      event('pin', {
+        phase: v.literal('ended'),
+        ...place,
+        addresses: texts,
+        by: word('time', 'command'),
+        ranMs: number,
+      }),
+    ]),
+    event('flush', {
+      name: text,
+      /** Names under it too. */
+      below: flag,
+      answers: number,
+      flushedBy: text,
+    }),
+    event('set-aside', {
+      path: text,
+      reason: text,
+      detail: text,
+      /** Absent while the file stays in its place. */
+      to: v.optional(text),
+    }),
+  ]);
+
+let eventReader: Reader<LedgerEvent> | undefined;
 
 /** An event that a person may look for months later. */
-export type LedgerEvent = v.InferOutput<typeof EVENT>;
+export type LedgerEvent = v.InferOutput<ReturnType<typeof makeEventReader>>;
 export type LedgerKind = LedgerEvent['kind'];
 
 const KINDS: Readonly<Record<LedgerKind, true>> = {
@@ -194,6 +198,15 @@ const MAX_DEPTH = 8; // our lines have 3; bounds the recursion over a line that 
 
 /** The entry of a line; `undefined` for a line that is torn, or was not written by this program. Never throws. */
 export function parseLine(text: string): LedgerEntry | undefined {
+  const opened = openLine(text);
+  if (opened === undefined) return undefined;
+  eventReader ??= makeEventReader();
+  const event = attemptRead(eventReader, opened.line);
+  return { ...opened, ...(event.kind === 'ok' ? { event: event.content } : {}) };
+}
+
+/** As `parseLine`, without the event. */
+export function openLine(text: string): LedgerEntry | undefined {
   if (text.length > MAX_LINE_OCTETS || !text.startsWith('{')) return undefined;
   let value: unknown;
   try {
@@ -204,9 +217,7 @@ export function parseLine(text: string): LedgerEntry | undefined {
   if (isDeeperThan(value, MAX_DEPTH)) return undefined;
   const header = attemptRead(HEADER, value);
   if (header.kind === 'mismatch') return undefined;
-  const { sequence, at, kind, lost = 0 } = header.content;
-  const event = attemptRead(EVENT, value);
+  const { lost = 0, ...rest } = header.content;
   // a reader has found members in it
-  const line = value as Readonly<Record<string, unknown>>;
-  return { sequence, at, kind, lost, ...(event.kind === 'ok' ? { event: event.content } : {}), line };
+  return { ...rest, lost, line: value as Readonly<Record<string, unknown>> };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import { readTail, readWhole } from './atomic-file.ts';
 import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
-import { type LedgerEntry, MAX_LINE_OCTETS, parseLine } from './ledger-format.ts';
+import { type LedgerEntry, MAX_LINE_OCTETS, openLine, parseLine } from './ledger-format.ts';
 
 /** Far more than the writer ever puts into a file; a larger file is not from the writer. */
 const MAX_FILE_OCTETS = 16 * 1024 * 1024;
@@ -200,7 +200,7 @@ const TAIL_LINES = 100;
 function lastSequence(tail: Uint8Array): number | undefined {
   const lines = linesOf(tail).slice(-TAIL_LINES);
   for (const line of lines.reverse()) {
-    const sequence = parseLine(line)?.sequence;
+    const sequence = openLine(line)?.sequence;
     if (sequence !== undefined) return sequence;
   }
   return undefined;
