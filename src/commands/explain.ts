@@ -1,4 +1,4 @@
-/** `outpost-dns explain NAME [TYPE]`: why the server answers a name as it does, and what would happen in a cut. It sends no question to an upstream. */
+/** `outpost-dns explain NAME [TYPE]`: why the server answers a name as it does, now and in a cut. It asks no upstream. */
 import { isIPv4 } from 'node:net';
 import { type Command, InvalidArgumentError } from 'commander';
 import { EXPLAIN_PATH, type ExplainReport, explainReport } from '../admin/name-control.ts';

@@ -146,7 +146,7 @@ export function siteNames(config: Config, all: UpstreamGroup): SiteNames<Upstrea
  *     drill.onSite names its network    the operator has said so; no upstream outside these networks is then on the site
  *     its address is private            RFC 1918, RFC 6598, RFC 4193, link-local, loopback; Amazon's own excepted
  *
- * `undefined`: no upstream is asked. The default group where all of them are.
+ * Where all upstreams are on the site it is the default group itself. `undefined`: no upstream may be asked.
  */
 export function siteGroup(config: Config, all: UpstreamGroup): UpstreamGroup | undefined {
   if (config.forward.siteNames === 'never') return undefined;

@@ -204,7 +204,12 @@ export function statusText(
       strings.push(`pin=${pin.addresses.join(',')} by ${pin.origin}${end}`);
     }
   }
-  return strings.map((text) => Buffer.from(text).subarray(0, MAX_STRING_OCTETS).toString());
+  return strings.map(shortened);
+}
+
+/** At most a string of TXT; `stream` leaves out a letter of which only a part is there. */
+function shortened(text: string): string {
+  return new TextDecoder().decode(Buffer.from(text).subarray(0, MAX_STRING_OCTETS), { stream: true });
 }
 
 function age(ms: number): string {

@@ -182,8 +182,8 @@ export interface CheckDeps {
 }
 
 /**
- * Proves by TLS where an authority may be known, or the way leads through a proxy. Otherwise only connects: a site without
- * either never starts the thread that speaks TLS.
+ * Proves by TLS where an authority may be known, or the way leads through a proxy. Otherwise only connects, without the
+ * thread that speaks TLS.
  */
 export function addressCheck({ prove, connect, timers }: CheckDeps): AddressCheck {
   return async (request) => {

@@ -123,7 +123,7 @@ export interface SourceSnapshot {
   readonly consecutiveFailures: number;
   /** Addresses in the last answer of the source; absent for a source that gives no addresses. */
   readonly addresses?: readonly string[];
-  /** The descriptions of the listed interfaces are not exactly that of the cluster. */
+  /** No interface has exactly the description of the cluster; those that are listed only contain its text. */
   readonly isDoubtful?: true;
   /** Absent while a poll runs, or while there is nothing to ask for. */
   readonly nextAttemptInMs?: number;

@@ -46,7 +46,7 @@ export class RecordKeeper {
     this.#publishing ??= this.#publishAll();
   }
 
-  /** Publishes without waiting for the disk, because only ages have changed. Resolves when the records are published. */
+  /** Publishes without waiting for the disk: what has changed is saved already, or can be learned again. Resolves when it is published. */
   async publishSoon(): Promise<void> {
     if (this.#isStopped) return;
     this.#isPublishWanted = true;

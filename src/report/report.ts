@@ -23,7 +23,7 @@ export interface Metric<Status> {
 /** `Status`: the room's part of `/status`. */
 export interface RoomReport<Status> {
   readonly metrics: readonly Metric<Status>[];
-  /** Builds the panels that a person sees of the room, from its part of the status and no other data. Panels that grow with the configuration come one by one. */
+  /** The panels that a person sees of the room, from its part of the status alone. Panels that grow with the configuration come one by one. */
   readonly panels: (status: Status) => Iterable<Panel>;
 }
 
@@ -56,7 +56,7 @@ export interface Panel {
   readonly plots?: readonly Plot[];
 }
 
-/** A figure over time. A view that draws no lines shows `latest`. */
+/** A figure over time. The terminal leaves panels with plots out. */
 export interface Plot {
   readonly label: string;
   /** The stretch of time in words, and the words for its two ends. */

@@ -1,6 +1,6 @@
 /**
  * Keeps state in two generations behind one narrow interface. Another backend (an object store, a ConfigMap) is an
- * implementation of `StateBackend` beside `FileBackend`, and one line in daemon/rooms.ts. Formats, the store and the
+ * implementation of `StateBackend` beside `FileBackend`; src/README.md names its other places. Formats, the store and the
  * writer know only this interface. The ledger and the snapshot of answers stay on the disk: they may be lost. An unusable file
  * is set aside, never deleted.
  */

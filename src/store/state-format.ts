@@ -52,7 +52,10 @@ export interface Reading<Content> {
   readonly faults: readonly Fault[];
 }
 
-/** The current generation, or the previous one where the current is missing or unusable. Faults are values; never rejects. Without `slices` in one piece. */
+/**
+ * The current generation, or the previous generation where the current file is missing or unusable. Faults are values; never
+ * rejects. Without `slices` in one piece.
+ */
 export async function readState<Content>(
   from: StateReader,
   format: StateFormat<Content>,

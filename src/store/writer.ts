@@ -109,7 +109,7 @@ export class Writer<End extends WriteEnd> {
     return this.#running !== undefined;
   }
 
-  /** Notes how many octets the disk has just taken, whether the write succeeded or not. */
+  /** Notes the octets of a write that begins or has ended, also of a write that fails: the pace counts from here. */
   took(octets: number): void {
     this.#pacedFromMs = this.#parts.clock.monotonicMs();
     this.#lastOctets = octets;

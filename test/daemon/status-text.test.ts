@@ -77,6 +77,16 @@ t.test('no string is longer than 255 octets, whatever is held', async (t) => {
   for (const text of statusText(cluster, link('connected', 0), 0)) t.ok(Buffer.byteLength(text) <= 255);
 });
 
+t.test('a string that is cut ends with a whole letter, whatever the reason of a pin says', async (t) => {
+  for (let ascii = 0; ascii < 4; ascii++) {
+    const why = `${'x'.repeat(ascii)}${'\u{1F6E0}'.repeat(120)}`; // four octets each
+    const pin = { addresses: ['10.0.0.9'], origin: 'command' as const, endsInMs: 60_000, why, unpinned: [], refused: [] };
+    const text = statusText(clusterSnapshot({ pin }), link('connected', 0), 0).at(-1) ?? '';
+    t.match(text, /^pin=10\.0\.0\.9 by command, ends in 60s: x*(\u{1F6E0})+$/u);
+    t.ok(Buffer.byteLength(text) > 251 && Buffer.byteLength(text) <= 255);
+  }
+});
+
 t.test('the proof of each address is said, and whether it is served', (t) => {
   const proof = (state: 'proven' | 'refused', more: object = {}) => ({ state, sinceAgoMs: 60_000, ...more });
   const one = { isDead: false, provenance: {} };

@@ -1,6 +1,6 @@
 /**
- * The contract of an export format, which is an object in a file beside this one and a line in export.ts. A format turns the records, and the addresses
- * of the servers, into the text that another program reads. It opens no file and asks no server.
+ * The contract of an export format, which is an object in a file beside this one and a line in export.ts. A format turns the
+ * records, and the addresses of the servers, into the text that another program reads. It opens no file and asks no server.
  */
 import type { SocketAddress } from '../../config/kinds/address.ts';
 import { socketText } from '../../protocol/words/address-text.ts';

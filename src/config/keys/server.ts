@@ -256,7 +256,7 @@ export const forward = section(
     inFlight: defaulted(
       wholeNumber(1, 65_535),
       1000,
-      'exchanges with upstreams at a time; above it clients get SERVFAIL',
+      'questions of clients on their way to upstreams at a time; above it the oldest question of the network with the most gets SERVFAIL',
     ),
     caseRandomization: defaulted(
       flag(),

@@ -2,8 +2,8 @@
  * Polls a hosted zone of the customer's own for the name of the endpoint. The zone is given by its ID, or found among the zones
  * of the account by name. The zone of EKS belongs to AWS and is never among them: its names are asked by the dns source.
  *
- * Alias and CNAME targets are reported as names: they are resolved where the upstreams can be asked. Wildcard records are
- * not searched for.
+ * Alias and CNAME targets are reported as names: `withTargets` in refresh/cluster-sources.ts resolves them. Wildcard records
+ * are not searched for.
  */
 import type { HostedZone, ResourceRecordSet } from '@aws-sdk/client-route-53';
 import { normalizeName, parentName } from '../../protocol/words/name.ts';

@@ -179,7 +179,7 @@ function startCall(
   signal: AbortSignal,
 ): ClientRequest {
   const { port, secureContext, authorization } = identity;
-  // node's types for requests leave out this option of the TLS connection below them
+  // Node's type of a request has no `secureContext`, although the request hands it to `tls.connect`
   const options: RequestOptions & Pick<ConnectionOptions, 'secureContext'> = {
     host: address,
     port,

@@ -86,7 +86,7 @@ export function plainNameEnd(message: Uint8Array, start: number, end: number): n
   return -1;
 }
 
-/** Whether the labels of a name go on after the end of the message. */
+/** Whether the message ends inside the name: in its labels, or between the two octets of its pointer. */
 export function isCutOffName(message: Uint8Array, start: number): boolean {
   let at = start;
   while (at < message.length) {

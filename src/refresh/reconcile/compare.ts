@@ -9,7 +9,7 @@
  *     available                       unavailable         the addresses of the name
  *     nothing usable                  nothing usable      the addresses that were served before, for ever
  *
- * The room reconcile/ is the pure middle of the refresh journey: compare -> guard -> plan. It refuses to
+ * The room reconcile/ is the pure middle of the refresh journey: plan [ compare -> guard ]. It refuses to
  * know sockets, clients, clocks and files: time comes in as a number, chance as a fraction. The name sources speak DNS (RFC
  * 1035, TTLs by RFC 2181 section 8); nothing here does.
  */

@@ -76,7 +76,7 @@ export type ExchangeEnd =
   | { readonly kind: 'edns-refused'; readonly elapsedMs: number }
   /** All was right except the case of the name: the upstream loses it, or a forger has guessed everything else. */
   | { readonly kind: 'case-lost'; readonly elapsedMs: number }
-  /** `endsEarly`: the records go on after the end of the message, and no flag says so. */
+  /** `endsEarly`: the message ends before the records that its header counts, and TC is not set. */
   | ({ readonly kind: 'failed'; readonly endsEarly?: boolean } & UpstreamFailure);
 
 /** The socket or connection of a transport that an exchange is in flight on. */

@@ -99,7 +99,7 @@ export function triable(members: readonly GroupMember[], nowMs: number): readonl
   return where(members, (member) => member.mayBeTried(nowMs));
 }
 
-/** The first probe waits this long, until the listeners are open: without listeners a probe could not return. */
+/** A loop probe comes back as a query, which only an open listener can receive: the first one waits this long. */
 const FIRST_PROBE_MS = 5_000;
 /** A probe takes some 40 microseconds, and the sweep comes once in 10 ms: no turn of the loop sends more than some ten. */
 const BETWEEN_PROBES_MS = 1;

@@ -133,8 +133,8 @@ export class SuffixHealth {
 
   /**
    * The upstream failed for the name, which is given as on the wire. `isExpected`: the link is down, so that less
-   * evidence is enough. `afterMs`: how long the failure took. `failure`: what it was, for people. Returns whether it was the
-   * name's first failure, which a second question must confirm.
+   * evidence is enough. `afterMs`: how long the failure took. `failure`: what it was, for people. Returns whether the
+   * name had no failure before. A second question then has to show whether it fails again.
    */
   noteFailure(
     name: Uint8Array,
