@@ -49,7 +49,7 @@ export interface Page<Item, Token> {
   readonly next?: Token | undefined;
 }
 
-/** Filters are exact, so a listing with more pages than this cannot be the requested listing. */
+/** A listing for one cluster has a page or two; where a service filters its pages afterwards, most of them are empty. */
 const MOST_PAGES = 50;
 
 /**

@@ -196,6 +196,20 @@ t.test('an interface with IPv6 alone hides no other, and is named where there is
   }
 });
 
+t.test('an interface with IPv4 beside IPv6 is never left out', async (t) => {
+  const { PrivateIpAddress: address, ...bare } = face('10.0.0.9', {
+    Ipv6Addresses: [{ Ipv6Address: 'fd00::1' }],
+  });
+  const primary = {
+    ...bare,
+    PrivateIpAddress: '',
+    PrivateIpAddresses: [{ PrivateIpAddress: address, Primary: true }],
+  };
+  t.same(await listing([face('10.0.0.3'), primary]), found(['10.0.0.3', '10.0.0.9']));
+  const unmarked = { ...bare, PrivateIpAddresses: [{ PrivateIpAddress: address }] };
+  t.match(await listing([face('10.0.0.3'), unmarked]), { kind: 'failed', reason: 'malformed' });
+});
+
 t.test('the interfaces of a large account, in pages that are empty but for the last', async (t) => {
   const pages = {
     ...carelessEc2([]).ec2,

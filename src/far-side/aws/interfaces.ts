@@ -157,7 +157,7 @@ interface InterfaceFinding {
 
 /**
  * Unpaginated calls fail where an account has many interfaces, and are throttled sooner. EC2 may filter what it has already put
- * into pages, which then come empty: the pages that are read reach through 25,000 interfaces.
+ * into pages, which then come empty: `allPages` reaches through 25,000 interfaces.
  */
 const PAGE_SIZE = 500;
 
@@ -245,8 +245,10 @@ function refuseSeveralVpcs(
 
 /** An interface in a subnet that has only IPv6: it has no address that an endpoint could lose. */
 function hasIpv6Alone(candidate: NetworkInterface | InstanceNetworkInterface): boolean {
-  const address = ipv4Address(candidate);
-  return isIPv6(address) || (address === '' && (candidate.Ipv6Addresses ?? []).length > 0);
+  const { PrivateIpAddress, PrivateIpAddresses = [], Ipv6Addresses = [] } = candidate;
+  const listed = PrivateIpAddresses.map((address) => address.PrivateIpAddress);
+  const named = [PrivateIpAddress, ...listed].flatMap((address) => address || []);
+  return named.every((address) => isIPv6(address)) && named.length + Ipv6Addresses.length > 0;
 }
 
 /** Clusters on Outposts are IPv4 only; secondary addresses do not belong to the endpoint. */
@@ -264,5 +266,5 @@ function ipv4Address({
   PrivateIpAddresses,
 }: NetworkInterface | InstanceNetworkInterface): string {
   const primary = PrivateIpAddresses?.find((address) => address.Primary);
-  return PrivateIpAddress ?? primary?.PrivateIpAddress ?? '';
+  return PrivateIpAddress || (primary?.PrivateIpAddress ?? '');
 }
