@@ -15,7 +15,7 @@ export const DEFAULT_STATE_DIRECTORY = '/var/lib/outpost-dns';
 export function probableStateDirectory(octets: Uint8Array, environment: Environment): string {
   const [, inFile] =
     /(?:^|[\s{,])directory:[ \t]*["']?([^\s"',}#]+)/.exec(Buffer.from(octets).toString()) ?? [];
-  return environment[`${VARIABLE_PREFIX}STATE__DIRECTORY`] ?? inFile ?? DEFAULT_STATE_DIRECTORY;
+  return environment[`${VARIABLE_PREFIX}STATE__DIRECTORY`] || (inFile ?? DEFAULT_STATE_DIRECTORY);
 }
 
 /** Some 25,000 lines: 10,000 zones of 100 characters each. Parsing this takes a second or two, a reload does it in a thread of its own. */

@@ -138,6 +138,7 @@ t.test('the state directory is found in the text, and a wrong guess does no harm
   t.equal(directory('state:\n  directory: /srv/dns # here\n'), '/srv/dns');
   t.equal(directory('state: {directory: "/srv/dns"}\n'), '/srv/dns');
   t.equal(directory('state: {directory: /a}', { OUTPOST_DNS_STATE__DIRECTORY: '/b' }), '/b');
+  t.equal(directory('state: {directory: /a}', { OUTPOST_DNS_STATE__DIRECTORY: '' }), '/a', 'it is not set');
   const state = folder(t);
   const text = `# directory: ${state}\n${SMALLEST}`;
   const origin = originOf(text);
