@@ -61,7 +61,7 @@ const state = {
     'The server keeps nothing: after a restart in an outage it knows no endpoint.',
   ),
   'state-directory-unreadable': either(
-    'This user cannot read the state directory: a problem, or a warning where the running server answers for it.',
+    'This user cannot read the state directory: a problem, or a warning where only rights are missing and the server runs.',
     'Nobody knows whether the state is enough for a restart in an outage.',
   ),
   'state-not-writable': either(

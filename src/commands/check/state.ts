@@ -25,17 +25,17 @@ export interface StateFacts {
   readonly nowMs: number;
 }
 
-/** `isRunning`: the server runs, and tells itself what it knows and saves; what this user cannot see is then no problem of the site. */
+/** `isRunning`: the server runs, and says itself what it knows and saves. */
 export function stateFindings(
   { clusters }: Pick<Config, 'clusters'>,
   facts: StateFacts,
   isRunning: boolean,
 ): readonly Finding[] {
-  const unseen = isRunning ? warning : problem;
-  const unusable = directoryFindings(facts, unseen);
+  const unread = unreadBy(facts, isRunning);
+  const unusable = directoryFindings(facts, unread);
   if (unusable.length > 0) return unusable;
   const { served } = facts.reading;
-  const common = [...writableFindings(facts), ...fileFindings(facts, unseen)];
+  const common = [...writableFindings(facts), ...fileFindings(facts, unread)];
   if (served === undefined) return common;
   const clock = clockFindings(served.writtenAtMs, facts.nowMs);
   const records = recordsOf(clusters, served.content);
@@ -57,9 +57,22 @@ const LEARN = 'start the server while AWS can be reached, until "outpost-dns sta
 const DENIED: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
 const AS_SERVER = "run the check as the server's user: sudo -u outpost-dns outpost-dns check";
 
-type Unseen = typeof problem | typeof warning;
+/** The severity of what cannot be read, by the system's code. */
+type Unread = (code: string) => typeof problem | typeof warning;
 
-function directoryFindings({ directory, state }: StateFacts, unseen: Unseen): readonly Finding[] {
+/**
+ * What another user may not read is no problem of the site while the server runs. The server's own user, which owns the directory,
+ * sees what the next start will see; and a disk that gives nothing gives it to no user.
+ */
+function unreadBy({ state }: StateFacts, isRunning: boolean): Unread {
+  return (code) => (isRunning && DENIED.has(code) && !isOfThisUser(state) ? warning : problem);
+}
+
+function isOfThisUser(state: DirectoryState): boolean {
+  return state.kind === 'present' && state.isOwner;
+}
+
+function directoryFindings({ directory, state }: StateFacts, unread: Unread): readonly Finding[] {
   switch (state.kind) {
     case 'present':
       return [];
@@ -76,7 +89,7 @@ function directoryFindings({ directory, state }: StateFacts, unseen: Unseen): re
         'move it away, or name another directory in state.directory',
       );
     case 'unreadable':
-      return unseen(
+      return unread(state.code)(
         'state-directory-unreadable',
         `the state directory "${directory}" cannot be read by this user (${state.code})`,
         DENIED.has(state.code)
@@ -99,15 +112,13 @@ function writableFindings({ directory, state }: StateFacts): readonly Finding[] 
   );
 }
 
-function fileFindings({ directory, reading }: StateFacts, unseen: Unseen): readonly Finding[] {
+function fileFindings(facts: StateFacts, unread: Unread): readonly Finding[] {
+  const { directory, reading, state } = facts;
   const { served, faults } = reading;
-  const of = served === undefined ? problem : warning;
+  const of = ({ kind, reason }: Fault) =>
+    served !== undefined ? warning : kind === 'unreadable' ? unread(reason.toUpperCase()) : problem;
   const found = faults.flatMap((fault) =>
-    (fault.kind === 'unreadable' && of === problem ? unseen : of)(
-      'state-file-unusable',
-      faultText(fault),
-      faultFix(fault),
-    ),
+    of(fault)('state-file-unusable', faultText(fault), faultFix(fault, state)),
   );
   if (served === undefined && faults.length === 0) {
     return problem(
@@ -133,10 +144,13 @@ function faultText({ path, kind, reason, detail }: Fault): string {
   return `the state file "${path}" cannot be used (${kind}, ${reason}): ${detail}`;
 }
 
-function faultFix({ path, kind }: Fault): string {
+function faultFix({ path, kind, reason }: Fault, state: DirectoryState): string {
   switch (kind) {
     case 'unreadable':
-      return AS_SERVER;
+      if (!DENIED.has(reason.toUpperCase())) return 'check the disk that it is on: dmesg';
+      return isOfThisUser(state)
+        ? `give it to the user of the server: chown outpost-dns: "${path}"`
+        : AS_SERVER;
     case 'newer':
       return `run the version that wrote it; this version would set it aside when it saves`;
     case 'foreign':

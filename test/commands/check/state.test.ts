@@ -10,6 +10,7 @@ import { record } from '../../store/record-sets.ts';
 import { DAY_MS, fresh, HOUR_MS, NOW_MS } from '../state-files.ts';
 
 const PRESENT: DirectoryState = { kind: 'present', isWritable: true, isOwner: true };
+const OF_ANOTHER: DirectoryState = { kind: 'present', isWritable: true, isOwner: false };
 const CONFIG = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2, 10.0.0.3]\n';
 
 interface Case {
@@ -88,8 +89,31 @@ const CASES: readonly Case[] = [
     name: 'file not readable by this user, while the server runs',
     records: null,
     faults: [{ ...corrupt, kind: 'unreadable', reason: 'eacces' }],
+    state: OF_ANOTHER,
     isRunning: true,
     found: [['warning', { code: 'state-file-unusable' }, /unreadable, eacces/, /sudo -u outpost-dns/]],
+  },
+  {
+    name: "file not readable by the server's own user, while the server runs",
+    records: null,
+    faults: [{ ...corrupt, kind: 'unreadable', reason: 'eacces' }],
+    isRunning: true,
+    found: [['problem', { code: 'state-file-unusable' }, /unreadable, eacces/, /chown/]],
+  },
+  {
+    name: 'a disk that cannot be read, while the server runs',
+    state: { kind: 'unreadable', code: 'EIO' },
+    records: null,
+    isRunning: true,
+    found: [['problem', { code: 'state-directory-unreadable' }, /EIO/, /file system/]],
+  },
+  {
+    name: 'a file that the disk does not give, while the server runs',
+    state: OF_ANOTHER,
+    records: null,
+    faults: [{ ...corrupt, kind: 'unreadable', reason: 'eio' }],
+    isRunning: true,
+    found: [['problem', { code: 'state-file-unusable' }, /unreadable, eio/, /disk/]],
   },
   {
     name: 'own directory not writable',
@@ -175,6 +199,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'file not readable',
+    state: OF_ANOTHER,
     records: null,
     faults: [{ ...corrupt, kind: 'unreadable', reason: 'eacces' }],
     found: [['problem', { code: 'state-file-unusable' }, /unreadable, eacces/, /sudo -u outpost-dns/]],
