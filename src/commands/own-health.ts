@@ -206,7 +206,7 @@ export function startWatchdog(
   return { [Symbol.dispose]: end };
 }
 
-/** Told more often than it has to be; the timers of the runtime would take a limit of months for none at all. */
+/** A longer limit counts as this one: the runtime's timers would run at once, again and again, for a limit of months. */
 const LONGEST_LIMIT_MS = 3_600_000;
 
 function watchdogLimitMs(environment: Readonly<Record<string, string | undefined>>): number | undefined {

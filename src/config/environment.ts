@@ -111,7 +111,7 @@ function splitAt(at: AnySchema, words: readonly string[]): Path | undefined {
   return undefined;
 }
 
-/** `responsesPerSecond` as a person writes it in upper case; it bounds the work for a long name. */
+/** `TCP_CONNECTIONS_PER_CLIENT`, as a person writes the longest key; it bounds the work for a long name. */
 const LONGEST_KEY_WORDS = 4;
 
 /** A path as it stands in the name of a variable, without the prefix. */

@@ -47,7 +47,7 @@ export interface WriterState {
 
 const RETRY_MS = 30_000;
 /**
- * Octets that one file may write in a day. A disk takes some thousand times its size in its life, and this is 94 GB a year.
+ * Octets that one file may write in a day. A disk takes some thousand times its size in its life, and this is 98 GB a year.
  * A file of 5 MB is written every half hour, and a file below 150 KB as often as its owner likes.
  */
 const DAILY_OCTETS = 256 * 1024 * 1024;

@@ -223,7 +223,7 @@ const upstreams = {
   ),
   'upstream-drops-edns': warning(
     'An upstream answers over UDP, but drops questions with EDNS, as some firewalls do.',
-    'Where it drops them over TCP too, the server asks without EDNS: without DNSSEC, and over TCP for answers of more than 512 octets. It takes some seconds to find out.',
+    'Where it drops them over TCP too, the server asks without EDNS: without DNSSEC, and over TCP for answers of more than 512 octets. The server takes some seconds to notice that.',
   ),
   'upstream-slow': warning(
     'An upstream takes more than 500 ms to answer.',

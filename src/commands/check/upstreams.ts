@@ -31,7 +31,7 @@ export interface UpstreamAnswer {
   readonly addresses?: readonly string[];
   /** The transport that gives no answer, where the other one does. */
   readonly without?: 'UDP' | 'TCP' | undefined;
-  /** It answers over UDP, and questions with EDNS not. */
+  /** It answers over UDP, but not questions with EDNS. */
   readonly dropsEdns?: boolean;
   /** It answers a name that only an outpost-dns answers. */
   readonly isOurs?: boolean;
@@ -103,7 +103,7 @@ function ask(upstream: Upstream, name: string, qtype: number, overTcp = false, w
     : exchange({ ...wholeTime, connect: () => open(upstream) });
 }
 
-/** By the name of the transport: a transport more that frames its messages as TCP does is a row here. */
+/** By the name of the transport: a further transport that frames its messages as TCP does is a row here. */
 const CONNECTIONS = new Map([
   [
     'tls',
