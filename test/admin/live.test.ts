@@ -5,6 +5,7 @@ import t from 'tap';
 import { startHttpServer } from '../../src/admin/http-server.ts';
 import { livePage } from '../../src/admin/pages.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
 t.test('a page is told every five seconds, and a change within a second', async (t) => {
@@ -47,6 +48,10 @@ t.test('over HTTP: the stream stays open, and its end is noticed', async (t) => 
   await time.advance(5_000);
   t.equal(String(await next), 'data: tick\n\n');
   asked.destroy();
+  await until('the client has gone', async () => {
+    await time.advance(5_000); // what is sent to a client that has gone is refused
+    return time.pendingTimers === 0;
+  });
   const head = request({ host: '127.0.0.1', port: server.port, path: '/live', method: 'HEAD' }).end();
   const [answer] = await once(head, 'response');
   t.equal(answer.statusCode, 200);
