@@ -61,18 +61,20 @@ export interface StartConfig {
 export async function readConfigForStart(
   file: string | undefined,
   program: string | undefined,
+  read: ReadFile = readFile,
 ): Promise<StartConfig | undefined> {
   try {
+    if (program === undefined) return { config: await readConfig(file) };
     const request = requestFor(file);
-    const octets =
-      program === undefined ? undefined : await readFile(request.file, MAX_OCTETS + 1).catch(() => undefined);
-    if (program === undefined || octets === undefined) return { config: await readConfig(file) };
-    const origin = { request, octets, program };
-    const kept = await soonOrNever(readCheckedConfig(origin, readOwnFile));
+    // read once: a pipe gives its text a single time, and a pipe that gives nothing is waited for
+    const reading = read(request.file, MAX_OCTETS + 1);
+    const octets = await reading.catch(() => undefined);
+    const origin = octets && { request, octets, program };
+    const kept = origin && (await soonOrNever(readCheckedConfig(origin, readOwnFile)));
     if (kept !== undefined) return { config: kept };
-    // a pipe can be read once
     const { loadConfig } = await import('../config/config.ts');
-    const config = await loadConfig({ ...request, readFile: async () => octets });
+    const config = await loadConfig({ ...request, readFile: () => reading });
+    if (origin === undefined) return { config };
     return { config, composeKept: (pause) => encodeCheckedConfig(origin, config, pause) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

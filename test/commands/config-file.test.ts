@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
-import { ConfigReader } from '../../src/commands/config-file.ts';
+import { ConfigReader, readConfigForStart } from '../../src/commands/config-file.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { ConfigError } from '../../src/config/fault.ts';
 import { readConfigFile } from '../../src/config/source-text.ts';
@@ -139,4 +139,15 @@ t.test('a pipe is read to its end, however late its writer comes', async (t) => 
   writeFileSync(file, HEAD);
   t.match(await reading, { clusters: [{ name: 'my-cluster' }] });
   t.equal(reader.isReading, false);
+});
+
+t.test('a start reads its file once, also a file that gives nothing', async (t) => {
+  const file = join(t.testdir(), 'outpost-dns.yaml');
+  let reads = 0;
+  const started = await readConfigForStart(file, 'this program', async (path, limitOctets) => {
+    reads++;
+    return readConfigFile(path, limitOctets);
+  });
+  t.equal(started, undefined);
+  t.equal(reads, 1);
 });
