@@ -57,8 +57,8 @@ export class UpstreamFeatures {
   #udpAgainAtMs = 0;
   #caseLosses = 0;
   #caseLostUntilMs = Number.NEGATIVE_INFINITY;
-  /** Names as octets: the confirmation of a failure (name-health.ts) asks for the same octets. */
-  readonly #answeredInOwnCase = new WeakSet<Uint8Array>();
+  /** When a name was answered in its own case. Names as octets: the confirmation of a failure (name-health.ts) asks for the same octets. */
+  readonly #ownCaseAtMs = new WeakMap<Uint8Array, number>();
   readonly #onCaseLost: () => void;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
   /** Set while it drops questions with EDNS: when such a question is tried again. */
@@ -99,13 +99,17 @@ export class UpstreamFeatures {
   }
 
   /** A question in mixed case that had no reply before was answered in its own case. */
-  noteOwnCase(question: Question): void {
-    this.#answeredInOwnCase.add(question.name);
+  noteOwnCase(question: Question, nowMs: number): void {
+    this.#ownCaseAtMs.set(question.name, nowMs);
   }
 
-  /** No reply to a question in mixed case came at all. Silence alone may have any cause. */
-  noteMixedCaseLost(question: Question, nowMs: number): void {
-    if (this.#answeredInOwnCase.has(question.name)) this.noteCase(false, nowMs);
+  /**
+   * No reply to a question in mixed case came at all. Silence alone may have any cause, and an answer from before the question
+   * proves nothing: probes repeat questions that were answered once.
+   */
+  noteMixedCaseLost(question: Question, startedAtMs: number, nowMs: number): void {
+    const ownCaseAtMs = this.#ownCaseAtMs.get(question.name);
+    if (ownCaseAtMs !== undefined && ownCaseAtMs >= startedAtMs) this.noteCase(false, nowMs);
   }
 
   usesEdns(nowMs: number): boolean {
@@ -252,7 +256,7 @@ export class Attempt extends Exchange implements Deadline {
     if (this.#stage === 'late' || !this.#host.mayLinger()) {
       transport.giveUp(this, 'lost');
       if (this.#stage === 'late' && this.exactCase)
-        this.#host.features.noteMixedCaseLost(this.#question, this.#host.nowMs());
+        this.#host.features.noteMixedCaseLost(this.#question, this.startedAtMs, this.#host.nowMs());
       if (this.#stage === 'timely') this.#overdue();
       this.#finish();
       return;
@@ -309,7 +313,7 @@ export class Attempt extends Exchange implements Deadline {
     // a name with few letters may have kept its case by chance, and `.` has no case
     if (this.exactCase && !isDoubtful && !this.needsOwnPort) this.#noteCase(true);
     else if (!this.exactCase && this.#doublings > 0 && this.#transport.kind.isDatagram)
-      this.#host.features.noteOwnCase(this.#question);
+      this.#host.features.noteOwnCase(this.#question, this.#host.nowMs());
     const roundTripMs = reply.isRoundTrip ? elapsedMs : undefined;
     this.#host.noteReply(this.#transport, index, roundTripMs, this.#question.probes);
     const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;

@@ -160,6 +160,21 @@ t.test('a server that is slow with new names, and answers every question, keeps 
   t.equal(world.seen.at(-2)?.exchange.exactCase, true);
 });
 
+t.test('a server that falls silent after it was slow with some names keeps mixed case', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], () => ({ afterMs: 900, says: 'answer' }));
+  await ask(world, 'one.example');
+  await world.time.advance(5_000);
+  world.behave = () => 'silence';
+  for (let at = 0; at < 30; at++) {
+    await ask(world, `n${at}.example`);
+    await world.time.advance(1_000);
+  }
+  t.strictSame(
+    world.log.lines.map(({ text }) => text),
+    ['upstream is down'],
+  );
+});
+
 t.test('a question fails 5 s after it was asked, however many upstreams are left', async (t) => {
   const names = Array.from({ length: 30 }, (_, at) => `u${at}`);
   const world = new VirtualUpstreams([group('default', ...names)], () => 'silence');
