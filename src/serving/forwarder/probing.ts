@@ -19,7 +19,7 @@ const DOUBT_MS = 1_000; // as for an AWS Region in doubt; evidence is taken once
 const LOST_MS = 2_000; // after some lost probes: as often as an upstream that is down
 const DEAF_MS = 10_000; // where the upstream has never answered a probe: some upstreams answer all other questions
 const PLAIN_ROUNDS = 3; // an upstream that loses every second question does not look like one that drops EDNS
-const PLAIN_EVERY = 8; // rounds: in a long outage most of them are spared the question without EDNS
+const PLAIN_EVERY = 8; // rounds: in a long outage half of them are spared the question without EDNS
 const JITTER = 0.4; // upwards: many servers that lost an upstream together must not ask in step
 
 /** How much evidence in a row proves a change. Probes collect as much at once; after that they are slower, or end. */
@@ -123,7 +123,8 @@ export class Probing {
   #askOthers(round: Round): void {
     const others = round.others.splice(0);
     round.asked += others.length;
-    const isTime = this.#lost % PLAIN_EVERY < PLAIN_ROUNDS;
+    // one more than is needed: the first round is over with its only question, where the upstream has answered none before
+    const isTime = this.#lost % PLAIN_EVERY <= PLAIN_ROUNDS;
     if (round.plain === 'no' && isTime && this.#upstream.mayDropEdns) this.#askPlain(round);
     for (const question of others) this.#ask(round, { ...question, probes: 'trial' });
   }

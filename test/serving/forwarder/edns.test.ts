@@ -105,6 +105,15 @@ t.test(
   },
 );
 
+t.test('an upstream that has dropped EDNS from the first question on is found as fast', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], ({ hasEdns }) =>
+    hasEdns ? 'silence' : answers,
+  );
+  await ask(world);
+  for (let at = 0; at < 100 && usesEdns(world); at++) await world.time.advance(100);
+  t.ok(world.time.monotonicMs() < 10_000, `${world.time.monotonicMs()} ms`);
+});
+
 t.test('an upstream that was silent for any other reason keeps EDNS', async (t) => {
   for (const [what, behave] of [
     ['all is lost', () => 'silence'],
