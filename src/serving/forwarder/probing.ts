@@ -51,7 +51,8 @@ interface ProbeContext {
 export class Probing {
   readonly #upstream: ProbedUpstream;
   readonly #context: ProbeContext;
-  #isAsking = false;
+  /** The probe that is under way. */
+  #round: Round | undefined;
   #waiting: Disposable | undefined;
   /** Probes in a row that were not answered. */
   #lost = 0;
@@ -70,17 +71,17 @@ export class Probing {
    * upstream down on a quiet site.
    */
   verify(): void {
-    if (!this.#upstream.isRetired && !this.#isAsking) this.#probe(true);
+    if (!this.#upstream.isRetired && this.#round === undefined) this.#probe(true);
   }
 
   /** Probes until the upstream is up and not in doubt. */
   watch(): void {
     const { isRetired, isUp, health } = this.#upstream;
-    if (isRetired || !this.#isWanted || this.#waiting !== undefined || this.#isAsking) return;
+    if (isRetired || !this.#isWanted || this.#waiting !== undefined || this.#round !== undefined) return;
     const delayMs = isUp ? this.#pauseMs() : health.nextProbeDelayMs();
     this.#waiting = this.#context.timers.after(delayMs, () => {
       this.#waiting = undefined;
-      if (this.#isWanted) this.#probe(!this.#upstream.isUp);
+      if (this.#isWanted && this.#round === undefined) this.#probe(!this.#upstream.isUp);
     });
   }
 
@@ -115,7 +116,7 @@ export class Probing {
       (one) => !isSameQuestion(one, first),
     );
     const round: Round = { asked: 1, isAnswered: false, first, others, plain: 'no' };
-    this.#isAsking = true;
+    this.#round = round;
     this.#ask(round, { ...first, probes: mustCount || wasHeard ? 'reach' : 'trial' });
     if (this.#lost > 0 || !this.#upstream.isUp) this.#askOthers(round);
   }
@@ -161,7 +162,9 @@ export class Probing {
       }
     };
     const over = (): void => {
-      this.#isAsking = false;
+      // a late answer to an earlier probe
+      if (this.#round !== round) return;
+      this.#round = undefined;
       this.watch();
     };
     this.#upstream.ask(question, 0, {

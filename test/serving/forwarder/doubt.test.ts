@@ -7,6 +7,7 @@ import {
   type LinkState,
   nextLinkState,
 } from '../../../src/link/link-state.ts';
+import { clientQuery } from './hand-made-upstream.ts';
 import { ask, type Doing, group, type Seen, VirtualUpstreams } from './virtual-upstreams.ts';
 
 const answers = { afterMs: 20, says: 'answer' } as const;
@@ -166,4 +167,18 @@ t.test('with other thresholds of the link, probes collect as much evidence as it
   isLost = false;
   await world.time.advance(60_000);
   t.equal(condition(), 'connected', JSON.stringify(turns));
+});
+
+t.test('an upstream that loses every third question has one probe under way at most', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], ({ atMs }) =>
+    (atMs * 7919) % 11 < 4 ? 'silence' : { afterMs: 300, says: 'answer' },
+  );
+  for (let at = 0; at < 400; at++) {
+    void world.forwarder.forward(clientQuery(`w${at}.zone${at}.example`), group('default'));
+    await world.time.advance(137);
+  }
+  const sent = world.probed.map((probe) => Number(probe.split(' ')[1]));
+  const gaps = sent.map((atMs, at) => atMs - (sent[at - 1] ?? Number.NEGATIVE_INFINITY));
+  t.ok(sent.length > 20, `${sent.length} probes`);
+  t.ok(Math.min(...gaps) >= 200, `${Math.min(...gaps)} ms between two, which is no time for an attempt`);
 });
