@@ -15,13 +15,7 @@ import {
   type OpenTransport,
   UpstreamFeatures,
 } from './attempt.ts';
-import type {
-  FailureReason,
-  TransportContext,
-  Transports,
-  UpstreamFailure,
-  UpstreamReply,
-} from './exchange.ts';
+import type { FailureReason, TransportContext, Transports, UpstreamFailure } from './exchange.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import type { UpstreamSnapshot } from './forwarder-report.ts';
 import { NameHealth, type SuffixHealth } from './name-health.ts';
@@ -308,11 +302,9 @@ export class UpstreamClient implements AttemptHost {
     return attempt;
   }
 
-  /** Asks with EDNS beside a client's question, so that no client waits for it. */
+  /** Asks with EDNS beside a client's question, so that no client waits for it. An answer that refuses or ignores EDNS is no silence. */
   #tryEdns(question: Question): void {
-    const onAnswer = ({ index }: UpstreamReply): void => {
-      if (index.hasEdns) this.features.noteEdnsPasses();
-    };
+    const onAnswer = (): void => this.features.noteEdnsPasses();
     const listener = { onAnswer, onFailure: () => undefined, onOverdue: () => undefined };
     const trial: Question = { ...question, probes: 'trial' };
     this.#start(new Attempt(this, trial, this.transport('udp'), true, 0, listener));

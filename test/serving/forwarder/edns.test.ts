@@ -114,6 +114,28 @@ t.test('an upstream that has dropped EDNS from the first question on is found as
   t.ok(world.time.monotonicMs() < 10_000, `${world.time.monotonicMs()} ms`);
 });
 
+t.test(
+  'an upstream that drops EDNS no more, and then ignores or refuses it, is not said to drop it',
+  async (t) => {
+    for (const doing of [answers, formErr]) {
+      let drops = true;
+      const world = new VirtualUpstreams([group('default', 'a')], ({ hasEdns }) => {
+        if (!hasEdns) return answers;
+        return drops ? 'silence' : doing;
+      });
+      const dropsEdns = () => world.forwarder.snapshot().upstreams[0]?.dropsEdns;
+      await ask(world);
+      await world.time.advance(20_000);
+      t.equal(dropsEdns(), true);
+      drops = false;
+      await world.time.advance(15 * 60_000);
+      await ask(world, 'b.example');
+      await world.time.advance(100);
+      t.equal(dropsEdns(), false);
+    }
+  },
+);
+
 t.test('an upstream that was silent for any other reason keeps EDNS', async (t) => {
   for (const [what, behave] of [
     ['all is lost', () => 'silence'],
