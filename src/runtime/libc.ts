@@ -13,9 +13,10 @@
  *
  * Lifetimes. C gets addresses into typed arrays, which the collector neither moves nor frees while they are reachable. The
  * address of an array that is used repeatedly is taken once, and the array is a field of its user, or in its closure. An
- * array that is used once is passed itself, not its address: only the array is kept alive during the call. After a
- * call has returned C holds no pointer of ours; only libuv does. Its handles are kept for good, because libuv lets go of a handle only some time after it
- * was closed. Every descriptor that is opened here is closed here, and only after its watch has ended.
+ * array that is used once is passed itself, not its address: only the array is kept alive during the call. After a call has
+ * returned C holds no pointer of ours; only libuv does. Its handles are kept for good, because libuv lets go of a handle only
+ * some time after it was closed. Every descriptor that is opened here is closed here, and only after its watch has ended; Node
+ * closes a socket for connections that it has taken over (serving/listener/tcp.ts).
  *
  * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before other code runs. Results that
  * leave this file are minus errno. A call that a signal interrupted is repeated, except where the loop reports the same

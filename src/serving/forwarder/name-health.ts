@@ -8,8 +8,8 @@
  *     evidence in favour any other answer about the name
  *     a name is cut      after two failures in a row
  *     a suffix is cut    after failures of three different names or zones directly under it, without an answer in between
- *     a cut ends         with one answer at or under the suffix; 30 s after the last failure; when the link or the
- *                        upstream comes back
+ *     a cut ends         with one answer at or under the suffix, of the type that failed, or of any type where A did; 30 s
+ *                        after the last failure; when the link or the upstream comes back
  *
  * While the link is known to be down, or three domains fail already, one failure less is enough.
  *
