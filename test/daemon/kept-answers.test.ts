@@ -95,3 +95,24 @@ t.test(
     }
   },
 );
+
+t.test(
+  'connected, names whose AAAA fails at once take no AAAA from another name of their domain',
+  async (t) => {
+    const site = await open(t);
+    site.says = (question) => {
+      const [name = '', type = ''] = question.split(' ');
+      if (!name.endsWith('corp.example')) return undefined;
+      if (type === 'AAAA' && name.startsWith('old'))
+        return message({ flags: 0x8182, question: [name, type] });
+      const octets = type === 'A' ? [192, 0, 2, 7] : Array(16).fill(1);
+      return message({ question: [name, type], answers: [rawRecord(name, type, 600, octets)] });
+    };
+    const askBoth = async (name: string) => {
+      t.match(await site.ask({ name }), { answers: [{ data: '192.0.2.7' }] });
+      return site.ask({ name, type: 'AAAA' });
+    };
+    for (let at = 0; at < 4; at++) t.match(await askBoth(`old${at}.corp.example`), { rcode: 2 });
+    t.match(await askBoth('new.corp.example'), { rcode: 0, answers: [{ type: 'AAAA' }] });
+  },
+);

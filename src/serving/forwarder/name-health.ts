@@ -18,7 +18,8 @@
  * domain fail in the same way. So a name under such a suffix is asked, unless a rule or a kept answer speaks for it.
  *
  * Failures for A count against every type, failures for another type against this type alone: some firewalls drop HTTPS or
- * AAAA, and their names still have addresses.
+ * AAAA, and their names still have addresses. Those that come at once while the link is up count for their name alone: some
+ * load balancers fail for AAAA of each of their names, and other names of the domain have AAAA.
  *
  * A broken zone cuts itself and nothing above it. No suffix above a registered domain is ever cut, so that broken domains
  * never take "com" away.
@@ -147,7 +148,8 @@ export class SuffixHealth {
     const isWaitedFor = isExpected || afterMs > AT_ONCE_MS;
     const less = isExpected || this.isInDoubt(nowMs) ? 1 : 0;
     const [whole, ...suffixes] = suffixesOf(name);
-    const above = failure === TRUNCATED ? [] : suffixes;
+    const isOfName = failure === TRUNCATED || (qtype !== TYPE.A && !isWaitedFor);
+    const above = isOfName ? [] : suffixes;
     if (whole === undefined) return false;
     let child = hashName(whole);
     const own = this.#entry(child, whole, qtype, nowMs);
