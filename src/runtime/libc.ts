@@ -324,12 +324,14 @@ function layOut(
 /** The state of one watched descriptor; libuv has a pointer into `handle`. */
 interface Watched {
   readonly handle: Uint8Array<ArrayBuffer>;
-  readonly run: () => void;
+  run: () => void;
   isDue: boolean;
   /** libuv stops watching a descriptor that reports an error: after the error was read the watch is started again. */
   hasStopped: boolean;
   isClosed: boolean;
 }
+
+const NOTHING = (): void => undefined;
 
 function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
   const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of this file
@@ -370,6 +372,7 @@ function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): L
       [Symbol.dispose]() {
         if (one.isClosed) return;
         one.isClosed = true;
+        one.run = NOTHING; // the handle is kept for good, and its caller must not be
         calls.uv_close(at, 0n);
       },
     };

@@ -8,6 +8,7 @@ import { constants, networkInterfaces } from 'node:os';
 import t, { type Test } from 'tap';
 import { BATCH, type Libc, NAME_OCTETS, socketName } from '../../src/runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
+import { collectGarbage } from '../helpers/collect-garbage.ts';
 import { until } from '../helpers/patience.ts';
 
 const calls = await loadDatagramCalls();
@@ -292,6 +293,19 @@ function suite(libc: Libc): void {
     await deliver(port, Uint8Array.of(2));
     await new Promise((resolve) => setTimeout(resolve, 20));
     t.equal(calls, 3, 'and never again once it is disposed');
+  });
+
+  t.test('a watch that has ended holds nothing of its caller', async (t) => {
+    const { fd } = open(t);
+    const watchOnce = () => {
+      const caller = { calls: 0 };
+      libc.watch(fd, () => void caller.calls++)[Symbol.dispose]();
+      return new WeakRef(caller);
+    };
+    const caller = watchOnce();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    collectGarbage();
+    t.equal(caller.deref(), undefined);
   });
 
   t.test('an error that waits does not end the watch', async (t) => {
