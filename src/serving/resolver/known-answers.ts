@@ -178,10 +178,11 @@ export class OwnAnswers {
    * Whether a search list made the question: the name begins with a whole name that this server knows, and a suffix
    * follows. musl with `ndots:5` asks for `registry.example.<suffix>` first. It goes on to the next suffix, and to the name
    * itself, only after NXDOMAIN; a SERVFAIL ends its search. So such a name is denied while nobody can be asked whether it
-   * exists. A name that is kept is answered by an earlier step. Not for the path of an answer: it makes objects.
+   * exists, and where the question has failed in a cut. A name that is kept is answered by an earlier step. Not for the path of
+   * an answer: it makes objects.
    */
-  isSearchLeak(query: Query, route: Route): boolean {
-    if (!this.#deps.upstreams.isCut(query, route)) return false;
+  isSearchLeak(query: Query, route: Route, hasFailed = false): boolean {
+    if (!hasFailed && !this.#deps.upstreams.isCut(query, route)) return false;
     const { endpoints, cache, rules } = this.#deps;
     const prefix = this.#prefix;
     for (let suffix = Math.max(1, query.labelCount - MAX_KNOWN_LABELS); suffix < query.labelCount; suffix++) {

@@ -132,7 +132,7 @@ export class Resolver implements QueryHandler {
       const rule = rules.disconnected.find(query);
       if (rule.kind !== 'stale') return this.#own.writeRule(turn, rule);
       if (hasOtherAddress(this.#deps.cache, query, turn.nowMs)) return writeNoData(turn);
-      if (this.#own.isSearchLeak(query, route)) return this.#own.denyLeak(turn);
+      if (this.#own.isSearchLeak(query, route, true)) return this.#own.denyLeak(turn);
     } else this.#deps.failedNames?.note(query, turn.nowMs);
     turn.origin = ORIGIN.failed;
     this.#own.noteFailed(query);

@@ -120,6 +120,17 @@ t.test(
   },
 );
 
+t.test(
+  'the link is cut, and a resolver on the site fails for the name before its upstreams are known to be away',
+  async (t) => {
+    const rig = rigWith();
+    rig.isLinkCut = true;
+    rig.says = () => ({ extendedError: 22, reason: 'timeout' });
+    t.match(await rig.answer({ name: `registry.example.${SUFFIX}`, edns: {} }), DENIED);
+    t.match(await rig.answer({ name: `unknown.example.${SUFFIX}`, edns: {} }), { rcode: 2 });
+  },
+);
+
 t.test('only a cut of the whole name’s route counts', async (t) => {
   const rig = rigWith();
   rig.down.add('corp');
