@@ -15,13 +15,16 @@ interface LogOptions {
 
 export interface ProcessLog {
   readonly log: Log;
-  /** Loads pino, and writes the lines that have waited. Without this call that happens a second after the log was made, and before a flush. */
+  /**
+   * Loads pino, and writes the lines that have waited. Without this call that happens a second after the log was made, and before
+   * a flush. Where it fails it is tried again every second.
+   */
   load(): Promise<void>;
   /** Changes level on reload. */
   setLevel(level: LogLevel): void;
   /** Lines that were dropped, and why. */
   state(): LogState;
-  /** Waits until all queued lines are written, for 700 ms at most. The caller calls this before the process ends. */
+  /** Waits until all lines are written, for 1.7 s at most, a second of it for pino. The caller calls this before the process ends. */
   flush(): Promise<void>;
   /** A write hangs in the system: an ordinary exit would wait for it for ever. */
   readonly isStuck: boolean;
@@ -33,6 +36,8 @@ const STDOUT = 1;
 
 /** A start that hangs, in a disk for instance, says so. */
 const LOAD_AFTER_MS = 1_000;
+/** A disk that hangs does not hold the end of the process. */
+const LOAD_PATIENCE_MS = 1_000;
 
 /**
  * A log on standard output. No caller waits for a line: a full disk or a stopped reader costs lines, which are counted. `loading` runs
@@ -47,30 +52,35 @@ export function createProcessLog(
   const log = new WaitingLog(options.level);
   const lines = new LineQueue(openOutlet(), (dropped) => LOG_MESSAGES.linesDropped(log, { dropped }));
   let loaded: Promise<void> | undefined;
+  let late: NodeJS.Timeout | undefined;
   const load = () => {
     clearTimeout(late);
     loaded ??= loading(async () => {
       const { pinoLogger } = await import('./pino-logger.ts');
       const { readableLine } = isReadable ? await import('./readable-lines.ts') : {};
       const write = (line: string) => lines.write(readableLine?.(line) ?? line);
-      log.open((level, nowMs) => pinoLogger(level, { write }, nowMs));
+      log.open((nowMs) => pinoLogger({ write }, nowMs));
       for (let count = log.overflown; count > 0; count--) lines.refuse();
     }).catch((error: unknown) => {
-      loaded = undefined; // an upgrade is just replacing the file: the next call tries again
+      loaded = undefined; // an upgrade is just replacing the file
+      loadLater();
       throw error;
     });
     return loaded;
   };
   const tryLoading = () => load().catch(() => undefined);
-  const late = setTimeout(tryLoading, LOAD_AFTER_MS);
-  late.unref();
+  const loadLater = () => {
+    late = setTimeout(tryLoading, LOAD_AFTER_MS);
+    late.unref();
+  };
+  loadLater();
   return {
     log,
     load,
     setLevel: (level) => log.setLevel(level),
     state: () => lines.state(),
     async flush() {
-      await tryLoading();
+      await noLongerThan(LOAD_PATIENCE_MS, tryLoading());
       await lines.flush(FLUSH_PATIENCE_MS);
     },
     get isStuck() {
@@ -210,11 +220,7 @@ export class LineQueue {
   async flush(patienceMs: number): Promise<boolean> {
     if (this.#isIdle) return true;
     if (this.#retry !== undefined) this.#writeNow();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, patienceMs);
-    this.#idle.push(resolve);
-    await promise;
-    clearTimeout(timer);
+    await noLongerThan(patienceMs, new Promise<void>((resolve) => this.#idle.push(resolve)));
     return this.#isIdle;
   }
 
@@ -298,6 +304,14 @@ export class LineQueue {
     this.#dropped[reason] += lines;
     this.#unreported += lines;
   }
+}
+
+/** Keeps the process alive, unlike runtime/timers.ts: it is used at the end of the process. */
+async function noLongerThan(patienceMs: number, work: Promise<void>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, patienceMs);
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }
 
 function linesIn(octets: Uint8Array): number {

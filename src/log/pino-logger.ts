@@ -2,15 +2,11 @@
 import { type DestinationStream, pino } from 'pino';
 import type { Log } from './log.ts';
 
-/** `nowMs` says when the line at hand came. */
-export function pinoLogger(
-  level: string,
-  stream: DestinationStream,
-  nowMs: () => number,
-): Log & { level: string } {
+/** `nowMs` says when the line at hand came. Takes lines of every level: waiting-log.ts has asked for the level. */
+export function pinoLogger(stream: DestinationStream, nowMs: () => number): Log {
   return pino(
     {
-      level,
+      level: 'debug',
       timestamp: () => `,"time":"${new Date(nowMs()).toISOString()}"`,
       base: null,
       formatters: { level: (label) => ({ level: label }) },

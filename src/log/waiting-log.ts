@@ -1,11 +1,12 @@
-/** The log of a process that has not loaded pino yet: lines wait here, in their order and with their times. */
+/**
+ * The log of a process that has not loaded pino yet: lines wait here, in their order and with their times. The level is asked here, too:
+ * a child of pino's would keep the level that it was made with, and a reload changes the level.
+ */
 import type { Log } from './log.ts';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 export type LogLevel = Level | 'silent';
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
-
-type OpenedLog = Log & { level: string };
 
 interface WaitingLine {
   readonly log: WaitingLog;
@@ -24,9 +25,9 @@ export class WaitingLog implements Log {
   readonly #root: WaitingLog;
   readonly #parent: WaitingLog | undefined;
   readonly #fields: Record<string, unknown>;
+  /** Counts in the root alone. */
   #level: LogLevel;
-  #opened: OpenedLog | undefined;
-  #child: Log | undefined;
+  #logger: Log | undefined;
   #waiting: WaitingLine[] = [];
   overflown = 0;
 
@@ -37,10 +38,9 @@ export class WaitingLog implements Log {
     this.#level = level;
   }
 
-  get #logger(): Log | undefined {
-    if (this.#parent === undefined) return this.#opened;
-    this.#child ??= this.#parent.#logger?.child(this.#fields);
-    return this.#child;
+  get #opened(): Log | undefined {
+    if (this.#parent !== undefined) this.#logger ??= this.#parent.#opened?.child(this.#fields);
+    return this.#logger;
   }
 
   debug = (fields: object, text: string) => this.#write('debug', fields, text);
@@ -54,21 +54,20 @@ export class WaitingLog implements Log {
 
   setLevel(level: LogLevel): void {
     this.#level = level;
-    if (this.#opened !== undefined) this.#opened.level = level;
   }
 
-  open(make: (level: LogLevel, nowMs: () => number) => OpenedLog): void {
+  open(make: (nowMs: () => number) => Log): void {
     let waited: WaitingLine | undefined;
-    this.#opened = make(this.#level, () => waited?.atMs ?? Date.now());
-    for (waited of this.#waiting.splice(0)) waited.log[waited.level](waited.fields, waited.text);
+    this.#logger = make(() => waited?.atMs ?? Date.now());
+    for (waited of this.#waiting.splice(0)) waited.log.#opened?.[waited.level](waited.fields, waited.text);
     waited = undefined;
   }
 
   #write(level: Level, fields: object, text: string): void {
-    const logger = this.#logger;
     const root = this.#root;
-    if (logger !== undefined) logger[level](fields, text);
-    else if (LEVELS.indexOf(level) < LEVELS.indexOf(root.#level)) return;
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(root.#level)) return;
+    const opened = this.#opened;
+    if (opened !== undefined) opened[level](fields, text);
     else if (root.#waiting.length === MAX_WAITING) root.overflown++;
     else root.#waiting.push({ log: this, level, fields, text, atMs: Date.now() });
   }

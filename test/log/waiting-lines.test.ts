@@ -4,9 +4,10 @@ import t from 'tap';
 
 const LOG = new URL('../../src/log/pino-log.ts', import.meta.url).href;
 
-function linesOf(program: string): readonly Record<string, unknown>[] {
+/** `loading`: what loads modules. */
+function linesOf(program: string, loading = 'undefined'): readonly Record<string, unknown>[] {
   const text = `import { createProcessLog } from ${JSON.stringify(LOG)};
-    const { log, load, flush, setLevel, state } = createProcessLog({ level: 'info', format: 'json' });
+    const { log, load, flush, setLevel, state } = createProcessLog({ level: 'info', format: 'json' }, ${loading});
     ${program}`;
   const run = spawnSync(process.execPath, ['--input-type=module', '--eval', text], {
     encoding: 'utf8',
@@ -51,6 +52,48 @@ t.test('lines wait in their order and with their times, and those below the leve
 t.test('a flush writes what waits, and so does time alone', (t) => {
   for (const end of ['await flush();', 'await new Promise((resolve) => setTimeout(resolve, 2500));'])
     t.match(linesOf(`log.error({}, 'it failed'); ${end}`), [{ msg: 'it failed' }], end);
+  t.end();
+});
+
+t.test('the level of a moment is for the lines of this moment, and for those of a cluster too', (t) => {
+  const lines = linesOf(`
+    const child = log.child({ cluster: 'a' });
+    log.info({}, 'first');
+    child.info({}, 'second');
+    setLevel('error');
+    child.info({}, 'nobody asked for this');
+    await load();
+    child.warn({}, 'nor for this');
+    setLevel('debug');
+    child.debug({}, 'third');
+    setLevel('silent');
+    child.error({}, 'too late');
+    await flush();`);
+  t.same(
+    lines.map(({ msg }) => msg),
+    ['first', 'second', 'third'],
+  );
+  t.end();
+});
+
+t.test('where an upgrade is just replacing the file of pino, the lines come a moment later', (t) => {
+  const lines = linesOf(
+    `log.info({}, 'waited');
+    await load().catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 2500));`,
+    `(load) => {
+      if (globalThis.isThere) return load();
+      globalThis.isThere = true;
+      return Promise.reject(new Error('no such file'));
+    }`,
+  );
+  t.match(lines, [{ msg: 'waited' }]);
+  t.end();
+});
+
+t.test('the end of the process does not wait for a disk that does not give the file of pino', (t) => {
+  const program = `log.info({}, 'lost'); setTimeout(() => process.exit(3), 5000); await flush(); process.exit(0);`;
+  t.same(linesOf(program, '() => new Promise(() => undefined)'), []);
   t.end();
 });
 
