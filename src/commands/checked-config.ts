@@ -13,7 +13,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { frozen, probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
-import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
+import { atOnce, inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
 import type { ReadRequest } from './config-thread.ts';
 
 /** What a checked configuration follows from. */
@@ -60,7 +60,7 @@ export async function encodeCheckedConfig(
   };
   const pieces = await inPieces(jsonTexts(config, { indent: '', replacer: withoutInfinity }), pause);
   if (isAmbiguous) return undefined;
-  const rest = [digestOf(origin), ...pieces];
+  const rest = [await inSlices(digestOf(origin), pause), ...pieces];
   const kept = Buffer.concat([await inSlices(digesting(rest), pause), ...rest]);
   return kept.length > MAX_KEPT_OCTETS ? undefined : kept;
 }
@@ -69,7 +69,7 @@ export async function encodeCheckedConfig(
 export function decodeCheckedConfig(origin: ConfigOrigin, octets: Uint8Array): Config | undefined {
   const rest = octets.subarray(DIGEST_OCTETS);
   if (!isSame(octets.subarray(0, DIGEST_OCTETS), sha256(rest))) return undefined;
-  if (!isSame(rest.subarray(0, DIGEST_OCTETS), digestOf(origin))) return undefined;
+  if (!isSame(rest.subarray(0, DIGEST_OCTETS), atOnce(digestOf(origin)))) return undefined;
   // from the environment alone, and a password may be in it: made each time, and kept nowhere
   const { outbound, faults } = readOutbound(origin.request.environment);
   if (faults.length > 0) return undefined;
@@ -110,11 +110,16 @@ const WRITABLE_BY_OTHERS = 0o022;
 /** JSON has no number without end. */
 const INFINITY = '\0Infinity';
 
+/** Some 60 microseconds of the checksum. */
+const OCTETS_PER_STEP = 16_384;
+
 function* digesting(pieces: readonly Uint8Array[]): Steps<Uint8Array> {
   const hash = sha256.create();
   for (const piece of pieces) {
-    hash.update(piece);
-    yield;
+    for (let at = 0; at < piece.length; at += OCTETS_PER_STEP) {
+      hash.update(piece.subarray(at, at + OCTETS_PER_STEP));
+      yield;
+    }
   }
   return hash.digest();
 }
@@ -123,11 +128,11 @@ function withInfinity(_key: string, value: unknown): unknown {
   return value === INFINITY ? Number.POSITIVE_INFINITY : value;
 }
 
-function digestOf({ request, octets, program }: ConfigOrigin): Uint8Array {
+function digestOf({ request, octets, program }: ConfigOrigin): Steps<Uint8Array> {
   const { file, explicit, environment, ownAddresses } = request;
   const variables = Object.entries(environment).filter(([name]) => name.startsWith(VARIABLE_PREFIX));
   const facts = [program, file, explicit, variables.sort(), [...ownAddresses].sort()];
-  return sha256(Buffer.concat([Buffer.from(`${JSON.stringify(facts)}\n`), octets]));
+  return digesting([Buffer.from(`${JSON.stringify(facts)}\n`), octets]);
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

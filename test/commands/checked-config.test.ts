@@ -151,6 +151,21 @@ t.test('the state directory is found in the text, and a wrong guess does no harm
   t.equal(await readCheckedConfig(origin, readOwnFile), undefined, 'a file that ends early');
 });
 
+t.test(
+  'the digest of a large file is made in several turns, because queries are answered meanwhile',
+  async (t) => {
+    const config = await load(originOf(SMALLEST));
+    const pausesOf = async (text: string) => {
+      let pauses = 0;
+      await encodeCheckedConfig(originOf(text), config, async () => void pauses++);
+      return pauses;
+    };
+    const large = SMALLEST.padEnd(1024 * 1024, '# a comment\n');
+    const more = (await pausesOf(large)) - (await pausesOf(SMALLEST));
+    t.ok(more >= 1, `${more} turns more`);
+  },
+);
+
 t.test('another build is another program, and the source is none', async (t) => {
   const file = join(folder(t), 'serve.js');
   writeFileSync(file, '//');
