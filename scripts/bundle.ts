@@ -149,6 +149,7 @@ async function namesTakenFrom(client: string): Promise<readonly string[]> {
 /** Options of every program. */
 const OPTIONS: BuildOptions = {
   bundle: true,
+  absWorkingDir: root, // names of the metafile are relative to it
   splitting: true,
   format: 'esm',
   platform: 'node',

@@ -1,9 +1,9 @@
 /** The bundle of the thread with the AWS clients holds what the polls need of them, and no other command of the SDK. */
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Metafile } from 'esbuild';
 import t from 'tap';
-import { bundleInto } from '../../scripts/bundle.ts';
 import { FarSide } from '../../src/far-side/far-side.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -12,6 +12,9 @@ import { contextOf } from '../far-side/polling.ts';
 import { startRegion } from '../far-side/region.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
+
+process.chdir(tmpdir()); // a build works in every directory; the bundler asks for it as it is loaded
+const { bundleInto } = await import('../../scripts/bundle.ts');
 
 /** The EC2 client with all its commands is a file of 1.9 MB. */
 const MOST_OCTETS = 330_000;
