@@ -3,6 +3,7 @@
  * call has one deadline around everything and a bound on the octets that it takes, and never rejects.
  */
 import { type IncomingMessage, type RequestOptions, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { controlError } from '../admin/control-route.ts';
 import { controlPath } from '../admin/control-server.ts';
@@ -165,6 +166,13 @@ function parseJson(text: string): unknown {
   }
 }
 
+/**
+ * A server opens its control socket and its HTTP a third of a second after its first answer (daemon.ts), and a script may give a
+ * command as soon as the server is ready.
+ */
+const STARTS_MS = 500;
+const NOT_YET: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ENOENT']);
+
 const MAX_BODY_OCTETS = 16 * 1024 * 1024; // some thousands of endpoints
 
 async function call(
@@ -175,11 +183,17 @@ async function call(
 ): Promise<PageAnswer> {
   const signal = AbortSignal.timeout(timeoutMs);
   const headers = text === '' ? {} : { 'Content-Length': Buffer.byteLength(text) };
-  try {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+  const ask = () =>
+    new Promise<IncomingMessage>((resolve, reject) => {
       request({ ...options, headers, agent: false, signal }, resolve)
         .on('error', reject)
         .end(text);
+    });
+  try {
+    const response = await ask().catch(async (error: NodeJS.ErrnoException) => {
+      if (!NOT_YET.has(error.code)) throw error;
+      await sleep(STARTS_MS, undefined, { signal });
+      return ask();
     });
     return { kind: 'answered', status: response.statusCode ?? 0, body: await bodyOf(response) };
   } catch (error) {

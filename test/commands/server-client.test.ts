@@ -1,11 +1,14 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import * as z from 'zod';
 import { ControlRefusal, controlRoute } from '../../src/admin/control-route.ts';
-import { sendCommand } from '../../src/commands/server-client.ts';
+import { getPage, sendCommand } from '../../src/commands/server-client.ts';
 import { control, shortDirectory } from '../admin/control-fixture.ts';
+import { pause } from '../helpers/patience.ts';
+import { freePorts } from '../scenarios/free-ports.ts';
 
 t.test('a command is done, with or without a body, and its answer comes back', async (t) => {
   const routes = [
@@ -43,6 +46,27 @@ t.test('a refusal comes back in the words of the server', async (t) => {
     detail: /no such command: "POST \/none"/,
   });
 });
+
+t.test(
+  'a server that has just started, and opens its control socket and its HTTP in a moment, is waited for',
+  async (t) => {
+    const directory = shortDirectory(t);
+    const server = createHttpServer((_, response) => response.end('{}'));
+    t.teardown(() => server.close());
+    const answer = sendCommand(directory, 'GET', '/tell');
+    await pause(20);
+    server.listen(join(directory, 'control.sock'));
+    t.strictSame(await answer, { kind: 'done', content: {} });
+
+    const http = createHttpServer((_, response) => response.end('ok'));
+    t.teardown(() => http.close());
+    const { httpPort: port } = await freePorts();
+    const page = getPage({ address: '127.0.0.1', port }, '/healthz', 2_000);
+    await pause(20);
+    http.listen(port, '127.0.0.1');
+    t.match(await page, { kind: 'answered', status: 200 });
+  },
+);
 
 t.test('every other answer is a failure with a fix and never an exception', async (t) => {
   const http = (status: string, body: string, length = Buffer.byteLength(body)) =>
