@@ -177,31 +177,25 @@ async function loadRetained(parts: DaemonParts, rooms: Rooms): Promise<void> {
 /** What was unusable at the start has been set aside and written again; later only the ledger has it. */
 const FAULT_SHOWN_MS = 86_400_000;
 
-function noteFaults(
-  faults: readonly LoadFault[],
-  { log, clock }: DaemonParts,
-  { ledger, stateFaults }: Rooms,
-): void {
+function noteFaults(faults: readonly LoadFault[], parts: DaemonParts, rooms: Rooms): void {
   for (const fault of faults) {
-    stateFaults.push({
-      text: `${fault.path}: ${fault.detail}`,
-      untilMs: clock.monotonicMs() + FAULT_SHOWN_MS,
-    });
-    DAEMON_MESSAGES.stateUnusable(log, { ...fault });
-    ledger.record(setAsideEvent(fault));
+    DAEMON_MESSAGES.stateUnusable(parts.log, { ...fault });
+    noteFault(fault, parts, rooms);
   }
 }
 
+function noteFault(fault: LoadFault, { clock }: DaemonParts, { ledger, stateFaults }: Rooms): void {
+  const text = `${fault.path}: ${fault.detail}`;
+  stateFaults.push({ text, untilMs: clock.monotonicMs() + FAULT_SHOWN_MS });
+  ledger.record(setAsideEvent(fault));
+}
+
 /** Answers of before the restart come in while queries are answered. */
-function loadAnswers({ clock }: DaemonParts, { answers, ledger, stateFaults }: Rooms): AsyncDisposable {
+function loadAnswers(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
+  const { answers } = rooms;
   inBackground('answers', async () => {
     const { fault } = await answers.start();
-    if (fault === undefined) return;
-    stateFaults.push({
-      text: `${fault.path}: ${fault.detail}`,
-      untilMs: clock.monotonicMs() + FAULT_SHOWN_MS,
-    });
-    ledger.record(setAsideEvent(fault));
+    if (fault !== undefined) noteFault(fault, parts, rooms);
   });
   return { [Symbol.asyncDispose]: () => answers.stop() };
 }
