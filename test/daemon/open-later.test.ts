@@ -77,3 +77,23 @@ t.test('what was opened and is lost later is closed, and opened again', async (t
   t.equal(seen.at(-1), 'closed');
   t.equal(time.pendingTimers, 0);
 });
+
+t.test(
+  'what waits for a moment is first tried then, and not at all where the server ends before',
+  async (t) => {
+    for (const endsAtMs of [249, 251]) {
+      const time = new VirtualTime();
+      const seen: string[] = [];
+      const attempt = async () => {
+        seen.push(`tried at ${time.monotonicMs()}`);
+        return { close: async () => void seen.push('closed') };
+      };
+      const opened = openLater(attempt, time, 250);
+      await time.advance(endsAtMs);
+      await opened[Symbol.asyncDispose]();
+      await time.advance(100_000);
+      t.strictSame(seen, endsAtMs < 250 ? [] : ['tried at 250', 'closed']);
+      t.equal(time.pendingTimers, 0);
+    }
+  },
+);
