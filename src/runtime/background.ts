@@ -115,7 +115,7 @@ const F_SETFL = 4;
  * long as the log was. Standard error is set with it where the shell gave it the same file.
  */
 export async function appendToOutput(): Promise<void> {
-  if (!fstatSync(STDOUT).isFile()) return;
+  if (process.platform !== 'linux' || !fstatSync(STDOUT).isFile()) return;
   const ffi = await import('node:ffi').catch(() => undefined); // absent or denied
   if (ffi === undefined) return;
   const { functions } = ffi.dlopen(null, {
