@@ -80,7 +80,14 @@ t.test('no string is longer than 255 octets, whatever is held', async (t) => {
 t.test('a string that is cut ends with a whole letter, whatever the reason of a pin says', async (t) => {
   for (let ascii = 0; ascii < 4; ascii++) {
     const why = `${'x'.repeat(ascii)}${'\u{1F6E0}'.repeat(120)}`; // four octets each
-    const pin = { addresses: ['10.0.0.9'], origin: 'command' as const, endsInMs: 60_000, why, unpinned: [], refused: [] };
+    const pin = {
+      addresses: ['10.0.0.9'],
+      origin: 'command' as const,
+      endsInMs: 60_000,
+      why,
+      unpinned: [],
+      refused: [],
+    };
     const text = statusText(clusterSnapshot({ pin }), link('connected', 0), 0).at(-1) ?? '';
     t.match(text, /^pin=10\.0\.0\.9 by command, ends in 60s: x*(\u{1F6E0})+$/u);
     t.ok(Buffer.byteLength(text) > 251 && Buffer.byteLength(text) <= 255);
