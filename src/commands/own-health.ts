@@ -18,7 +18,7 @@ import { CLASS, TYPE } from '../protocol/words/codes.ts';
 import { nameToWire } from '../protocol/words/name.ts';
 import { inBackground } from '../runtime/background.ts';
 import { systemRandom } from '../runtime/random.ts';
-import type { ServiceManager } from '../runtime/service-manager.ts';
+import { notifySocketOf, type ServiceManager } from '../runtime/service-manager.ts';
 import { exchange } from './dns-exchange.ts';
 
 export interface Aliveness {
@@ -181,7 +181,7 @@ export function startWatchdog(
   parts: WatchdogParts,
 ): Disposable {
   const limitMs = watchdogLimitMs(environment);
-  const startLimitMs = limitMs ?? (environment['NOTIFY_SOCKET'] ? START_LIMIT_MS : undefined);
+  const startLimitMs = limitMs ?? (notifySocketOf(environment) === undefined ? undefined : START_LIMIT_MS);
   if (startLimitMs === undefined) return { [Symbol.dispose]: () => undefined };
   const everyMs = startLimitMs / ASKS_WITHIN;
   // no longer than the watchdog: a longer extension would hold for the watchdog too

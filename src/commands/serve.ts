@@ -20,6 +20,7 @@ import { loadLate, openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
 import {
   connectServiceManager,
+  notifySocketOf,
   openOutlivingFile,
   type ServiceManager,
   takeHandedSockets,
@@ -181,7 +182,7 @@ async function announce(daemon: Daemon, manager: ServiceManager, ended: Promise<
 const REFUSAL_PAUSE_MS = 1_000;
 
 async function refusalPause(): Promise<void> {
-  if (!process.env['NOTIFY_SOCKET']) return;
+  if (notifySocketOf(process.env) === undefined) return;
   await new Promise((resolve) => setTimeout(resolve, REFUSAL_PAUSE_MS));
 }
 

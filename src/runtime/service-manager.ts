@@ -23,13 +23,20 @@ export interface ServiceManager {
   notify(...assignments: readonly string[]): void;
 }
 
-/** Speaks to the manager that `NOTIFY_SOCKET` in `environment` names, if any. Never rejects. */
+/** The socket of the manager that started us, sd_notify(3). An empty variable, as some managers hand on, names none. */
+export function notifySocketOf(
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  return environment['NOTIFY_SOCKET'] || undefined;
+}
+
+/** Speaks to the manager that `environment` names, if any. Never rejects. */
 export async function connectServiceManager(
   environment: Readonly<Record<string, string | undefined>>,
   log: Log,
 ): Promise<ServiceManager> {
-  const path = environment['NOTIFY_SOCKET'];
-  if (!path) return { notify: () => undefined };
+  const path = notifySocketOf(environment);
+  if (path === undefined) return { notify: () => undefined };
   const send = await openNotifySocket(path);
   return {
     notify(...assignments) {
