@@ -5,7 +5,7 @@
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import { join } from 'node:path';
-import { threadId } from 'node:worker_threads';
+import { isMainThread, threadName } from 'node:worker_threads';
 
 const folder = process.env['EXECUTED_FILES'] ?? '';
 const session = new Session();
@@ -23,7 +23,7 @@ setInterval(() => {
       functions.some(({ ranges }) => ranges.some(({ count }) => count > 0)),
     );
     const text = JSON.stringify(ran.map(({ url }) => url));
-    const file = join(folder, `${asked}.${threadId}`);
+    const file = join(folder, `${asked}.${isMainThread ? 'main' : threadName}`);
     writeFileSync(`${file}.part`, text);
     renameSync(`${file}.part`, `${file}.json`);
   });
