@@ -172,7 +172,7 @@ function buildPlane(
 
 function buildRetained(parts: DaemonParts, { stores, serving }: Deps): RetainedRefresher {
   const { config, clock, timers, random, log, pause } = parts;
-  const { forwarder, resolver, isLinkCut } = serving;
+  const { forwarder, resolver } = serving;
   const { retainedStore, cache } = stores;
   return new RetainedRefresher({
     questions: config.retain,
@@ -180,7 +180,7 @@ function buildRetained(parts: DaemonParts, { stores, serving }: Deps): RetainedR
       const route = resolver.routeOf(query);
       const outcome = await forwarder.forward(query, route);
       const isDenied = outcome.kind === 'response' && mayBeMadeUp(outcome.octets, outcome.index);
-      return isDenied && isLinkCut(route)
+      return isDenied && resolver.isLinkCut(route)
         ? { kind: 'failed', detail: 'denied while the link is down' }
         : outcome;
     },

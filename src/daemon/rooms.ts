@@ -28,7 +28,6 @@ export type Rooms = ReturnType<typeof buildRooms>;
 
 export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   const inForce = inForceWith(parts.config, atOnce(routesOf(parts.config)));
-  const stores = buildStores(parts, inForce, () => outage.link.isAnyCut);
   // two calls lead back from the rooms that answer to the rooms that refresh; they are made only after all are built
   const pollAgain = (reason: string): void => {
     refresh.plane.kick(reason);
@@ -38,10 +37,12 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
     const found = refresh.plane.clusterSnapshot(cluster, region);
     return statusText(found, outage.link.current(), parts.clock.monotonicMs());
   };
-  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, {
+  const outage = buildOutageRooms(parts, inForce, {
+    stores: () => stores,
     pollAgain,
     onLinkBack: () => serving.forwarder.forgetCuts(),
   });
+  const stores: Stores = buildStores(parts, inForce, outage.link);
   const around = { calls, inForce, cache: stores.cache, outage, pollAgain, statusText: statusOf };
   const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
@@ -69,14 +70,16 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   };
 }
 
-/** A store for each kind of state, and the answer cache, which a store saves. `isCut`: whether names that are kept could not be asked for now. */
+type Stores = ReturnType<typeof buildStores>;
+
+/** A store for each kind of state, and the answer cache, which a store saves. */
 function buildStores(
   { config, keptConfig, clock, timers, random, log, pause, files: allFiles = systemFiles }: DaemonParts,
   inForce: ConfigInForce,
-  isCut: () => boolean,
+  { cuts }: LinkMonitor,
 ) {
   const { directory } = config.state;
-  const cache = new AnswerCache(config.cache, { isCut });
+  const cache = new AnswerCache(config.cache, cuts);
   const disk = new StateDisk(allFiles, { directory, clock, timers, log });
   const lock = new DirectoryLock(directory, disk);
   const files = guardedFiles(disk.files, lock);
@@ -96,9 +99,9 @@ function buildStores(
   return { cache, disk, lock, files, ledger, store, retainedStore, answers };
 }
 
-type OutageRooms = ReturnType<typeof buildOutageRooms>;
-
 interface LinkReactions {
+  /** Those that note an outage: built after the rooms that see one. */
+  readonly stores: () => Pick<Stores, 'ledger' | 'answers'>;
   /** Asks every source and upstream that may be reachable again. */
   readonly pollAgain: (reason: string) => void;
   /** AWS can be reached again. */
@@ -109,13 +112,12 @@ interface LinkReactions {
 function buildOutageRooms(
   { clock, timers, log }: DaemonParts,
   inForce: ConfigInForce,
-  { ledger, answers }: ReturnType<typeof buildStores>,
-  { pollAgain, onLinkBack }: LinkReactions,
+  { stores, pollAgain, onLinkBack }: LinkReactions,
 ) {
   const chronicle = new LinkChronicle({
     clock,
     timers,
-    record: (place, change, agoMs) => ledger.record(linkEvent(place, change), agoMs),
+    record: (place, change, agoMs) => stores().ledger.record(linkEvent(place, change), agoMs),
   });
   const link = new LinkMonitor({
     clock,
@@ -126,7 +128,7 @@ function buildOutageRooms(
     },
     onTransition: (transition) => {
       chronicle.note(transition);
-      if (transition.to === 'disconnected') answers.noteCut();
+      if (transition.to === 'disconnected') stores().answers.noteCut();
     },
     isRehearsed: (side, key) => side === 'aws' || inForce.routes.acrossLink.has(key),
   });
@@ -137,7 +139,7 @@ function buildOutageRooms(
     byPolicy: () => atOnce(failsWhileDisconnected(disconnectedRules(inForce.config))),
     retained: () => inForce.config.retain,
     onChange: (change) => {
-      ledger.record({ kind: 'drill', ...change });
+      stores().ledger.record({ kind: 'drill', ...change });
       link.rehearse(change.phase === 'started');
       if (change.phase === 'started' || change.by === 'shutdown') return;
       onLinkBack();

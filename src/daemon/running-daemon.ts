@@ -139,7 +139,7 @@ export class Daemon {
     await pause();
     const routes = await inSlices(routesOf(config), pause);
     await pause();
-    const rules = await inSlices(resolverRules(config), pause);
+    const rules = await inSlices(resolverRules(config, routes), pause);
     await pause();
     const readers = new ClientAccess(config.admin.allow);
     const intakeNext = intakeRules(config, random);

@@ -31,9 +31,8 @@ import {
   type ResolverOptions,
   type ResolverRules,
 } from '../serving/resolver/resolver-deps.ts';
-import type { Route } from '../serving/turn.ts';
 import type { DaemonParts } from './parts.ts';
-import { type ConfigInForce, defaultGroup, disconnectedRules, siteNames } from './routes.ts';
+import { type ConfigInForce, defaultGroup, disconnectedRules, type Routes, siteNames } from './routes.ts';
 
 /** The parts of other rooms that the serving side needs. */
 interface Deps {
@@ -55,29 +54,18 @@ export function buildServingRooms(parts: DaemonParts, deps: Deps) {
   const serving = new ServingTable();
   const failedNames = new FailedNames();
   const forwarder = buildForwarder(parts, deps);
-  // a zone that the operator sends to other servers is answered by those for as long as they answer
-  const isLinkCut = (route: Route): boolean =>
-    outage.link.isFarSideCut && inForce.routes.defaults.has(route.name);
   const options: RehearsalDeps['options'] = {
     endpoints: serving,
     cache,
     clock,
-    upstreams: {
-      forward: (query, route, reply) => forwarder.forwardTo(query, route, reply),
-      isCut: (query, route) =>
-        forwarder.isCut(query, route) ||
-        (isLinkCut(route) && resolver.rules.disconnected.isBeyondLink(query)),
-      isLinkCut,
-      noteFalseDenial: (query, upstream) => forwarder.noteFalseDenial(query, upstream),
-      isLoopProbe: (query) => forwarder.isLoopProbe(query),
-      noteLoop: (query) => forwarder.noteLoop(query),
-      timers,
-    },
+    timers,
+    upstreams: forwarder,
+    link: outage.link.cuts,
     statusText,
     outage: outage.drill.report,
     failedNames,
   };
-  const resolver: Resolver = new Resolver(options, atOnce(resolverRules(config)));
+  const resolver = new Resolver(options, atOnce(resolverRules(config, inForce.routes)));
   const rehearsal = new Rehearsal({
     options,
     rules: () => resolver.rules,
@@ -85,7 +73,6 @@ export function buildServingRooms(parts: DaemonParts, deps: Deps) {
       const group = inForce.routes.groups.find((one) => one.name === name);
       return group?.upstreams.every(({ text }) => inForce.routes.acrossLink.has(text)) ?? false;
     },
-    leadsBeyondLink: ({ name }) => inForce.routes.defaults.has(name),
   });
   const cookies = new ServerCookies({ clock, random });
   const intake = new Intake({ handler: resolver, log, clock, cookies, ...intakeRules(config, random) });
@@ -95,7 +82,7 @@ export function buildServingRooms(parts: DaemonParts, deps: Deps) {
     ...{ intake, clients, clock, timers, log, slots, interfaces },
     ...listening(parts, calls),
   });
-  return { serving, forwarder, resolver, rehearsal, failedNames, isLinkCut, intake, slots, listeners };
+  return { serving, forwarder, resolver, rehearsal, failedNames, intake, slots, listeners };
 }
 
 function listening({ handed, outliving, clock, log }: DaemonParts, { libc, datagrams }: ChosenCalls) {
@@ -124,7 +111,7 @@ function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain 
     log,
     groups: inForce.routes.groups,
     settings: config.forward,
-    isLinkCut: () => link.isFarSideCut,
+    link: link.cuts,
     isDrilled: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({
@@ -146,7 +133,7 @@ function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain 
   });
 }
 
-export function* resolverRules(config: Config): Steps<ResolverRules> {
+export function* resolverRules(config: Config, routes: Routes): Steps<ResolverRules> {
   return {
     localZones: yield* LocalZones.building({
       rules: config.zones,
@@ -155,6 +142,8 @@ export function* resolverRules(config: Config): Steps<ResolverRules> {
     disconnected: yield* DisconnectedRules.building(disconnectedRules(config)),
     identity: new Identity(config.identity),
     defaultRoute: defaultGroup(config),
+    // a zone that the operator sends to other servers is answered by those for as long as they answer
+    routesBeyondLink: routes.defaults,
     trustAuthenticatedData: config.forward.trustAuthenticatedData,
     deadlineMs: config.forward.deadlineMs,
   };

@@ -65,26 +65,24 @@ export interface LinkReport {
   readonly paths: readonly LinkPath[];
 }
 
+export interface Cuts {
+  /** Whether no Region can be reached, or a drill says so; `false` where no Region was tried. */
+  isFarSideCut: boolean;
+  /** Whether any path is cut, in fact or in a drill. */
+  isAnyCut: boolean;
+}
+
 export class LinkMonitor {
   readonly #options: LinkMonitorOptions;
   readonly #paths = new Map<string, LinkPath>();
   #summary: LinkState = initialLinkState;
   #rehearsedSinceMs: number | undefined;
-  #cutPaths = 0;
-  #isFarSideCut = false;
+  readonly #cuts = { isFarSideCut: false, isAnyCut: false };
+  /** One object for the life of the monitor: rooms on the way of a query read it without a call. */
+  readonly cuts: Readonly<Cuts> = this.#cuts;
 
   constructor(options: LinkMonitorOptions) {
     this.#options = options;
-  }
-
-  /** Whether no Region can be reached, or a drill says so; `false` where no Region was tried. Every query reads it. */
-  get isFarSideCut(): boolean {
-    return this.#isFarSideCut;
-  }
-
-  /** Whether any path is cut, in fact or in a drill. */
-  get isAnyCut(): boolean {
-    return this.#cutPaths > 0 || this.#rehearsedSinceMs !== undefined;
   }
 
   report(evidence: Evidence): void {
@@ -108,7 +106,7 @@ export class LinkMonitor {
   /** Starts or ends a drill; `current()` then shows rehearsed paths as cut. */
   rehearse(isOn: boolean): void {
     this.#rehearsedSinceMs = isOn ? this.#options.clock.monotonicMs() : undefined;
-    this.#noteFarSide();
+    this.#noteCuts();
   }
 
   current(): LinkReport {
@@ -124,16 +122,17 @@ export class LinkMonitor {
     return { ...path, condition: 'disconnected', reason: 'drill', sinceMs };
   }
 
-  #noteFarSide(): void {
-    const regions = [...this.#paths.values()].filter(({ side }) => side === 'aws');
-    this.#isFarSideCut =
-      regions.length > 0 && regions.every((path) => this.#shown(path).condition === 'disconnected');
+  #noteCuts(): void {
+    const paths = [...this.#paths.values()];
+    const isCut = ({ condition }: LinkPath): boolean => condition === 'disconnected';
+    const regions = paths.filter(({ side }) => side === 'aws');
+    this.#cuts.isFarSideCut = regions.length > 0 && regions.every((path) => isCut(this.#shown(path)));
+    this.#cuts.isAnyCut = this.#rehearsedSinceMs !== undefined || paths.some(isCut);
   }
 
   #summarize(): void {
-    this.#noteFarSide();
+    this.#noteCuts();
     const paths = [...this.#paths.values()];
-    this.#cutPaths = paths.filter(({ condition }) => condition === 'disconnected').length;
     const before = this.#summary;
     this.#summary = summarizeLinks(paths);
     if (this.#summary.condition !== before.condition) this.#changed('summary', 'all', before, this.#summary);

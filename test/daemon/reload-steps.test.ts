@@ -83,7 +83,7 @@ for (const [name, zoneOf, count] of [
     const config = await withZones(zoneOf, count);
     const { value: routes, turns } = await measured(t, 'routes', routesOf(config));
     t.ok(turns >= count / STEPS_PER_TURN);
-    const rules = await measured(t, 'rules', resolverRules(config));
+    const rules = await measured(t, 'rules', resolverRules(config, routes));
     t.ok(rules.turns >= ZONES / STEPS_PER_TURN, `${rules.turns} turns`);
     const same = await measured(t, 'what changed', changedZones(routes, routes));
     t.same(same.value, []);

@@ -92,7 +92,7 @@ t.test('a query is followed through few files', async (t) => {
   within(t, 'an endpoint answer', await filesOf(watch, ['main'], ask(ENDPOINT)), 14, [INTAKE, TABLE]);
   within(t, 'a cached hit', await filesOf(watch, ['main'], ask('www.example.com')), 21, [INTAKE, CACHE]);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
-  within(t, 'a forwarded miss', await filesOf(watch, ['main'], miss), 50, [
+  within(t, 'a forwarded miss', await filesOf(watch, ['main'], miss), 45, [
     INTAKE,
     CACHE,
     'serving/forwarder/forwarder.ts',

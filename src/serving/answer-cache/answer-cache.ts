@@ -33,7 +33,7 @@ import {
 } from './cached-answer.ts';
 import { type AnswerEntry, entriesOf, type LoadVerdict, loadInto, restoreOrder } from './entries.ts';
 import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
-import { type Earlier, FAILURE_MS, Failures, Segments } from './segments.ts';
+import { type Earlier, FAILURE_MS, Failures, type LinkCut, Segments } from './segments.ts';
 import { Variants } from './variants.ts';
 
 export interface AnswerCacheSettings extends CacheabilitySettings, StaleSettings {
@@ -87,13 +87,10 @@ export class AnswerCache {
   #misses = 0;
   #prefetches = 0;
 
-  /** `isCut`: whether upstreams could not be asked for kept names now; called when an answer is stored. */
-  constructor(
-    settings: AnswerCacheSettings,
-    { isCut = () => false }: { readonly isCut?: () => boolean } = {},
-  ) {
+  /** `link`: in a cut, upstreams could not be asked for kept names. Read when an answer is stored. */
+  constructor(settings: AnswerCacheSettings, link: LinkCut = { isAnyCut: false }) {
     this.#settings = settings;
-    this.#answers = new Segments(settings.sizeOctets, isCut);
+    this.#answers = new Segments(settings.sizeOctets, link);
     this.#variants = new Variants((query, key) => this.#answers.store.find(key, query)?.hold());
   }
 

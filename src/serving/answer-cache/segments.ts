@@ -47,6 +47,11 @@ const options: LRUCache.GetOptions<number, number, unknown> = {};
 /** Which answer becomes the earlier answer of a new one: none, the answer before it, or the earlier answer of that. */
 export type Earlier = 'none' | 'before' | 'of before';
 
+export interface LinkCut {
+  /** Whether any path of the link is cut, in fact or in a drill. */
+  readonly isAnyCut: boolean;
+}
+
 export class Segments {
   /** To read from. */
   readonly store = new StoredAnswers();
@@ -54,14 +59,14 @@ export class Segments {
   readonly #unused = this.#newOrder(UNUSED);
   readonly #used = this.#newOrder(USED);
   readonly #late = this.#newOrder(LATE);
-  readonly #isCut: () => boolean;
+  readonly #link: LinkCut;
   #boundOctets: number;
   entries = 0;
   evictions = 0;
 
-  constructor(boundOctets: number, isCut: () => boolean) {
+  constructor(boundOctets: number, link: LinkCut) {
     this.#boundOctets = boundOctets;
-    this.#isCut = isCut;
+    this.#link = link;
   }
 
   get octets(): number {
@@ -111,7 +116,7 @@ export class Segments {
     const { slot } = answer;
     if (!this.isThere(slot) || this.#segmentOf(slot) === USED || !this.store.has(answer)) return;
     // a client that asks twice for each name that it makes up must not push out what cannot be fetched again
-    if (this.#segmentOf(slot) === LATE && this.#isCut()) return;
+    if (this.#segmentOf(slot) === LATE && this.#link.isAnyCut) return;
     this.#orderOf(slot).remove(slot);
     this.#used.add(slot);
     this.#demote();
@@ -122,7 +127,7 @@ export class Segments {
    * whole bound is not kept. Returns the answer; valid until the next call.
    */
   put(answer: CachedAnswer, before = NO_SLOT, earlier: Earlier = 'none'): StoredAnswer {
-    return this.#put(answer, this.#isCut() ? LATE : UNUSED, before, earlier);
+    return this.#put(answer, this.#link.isAnyCut ? LATE : UNUSED, before, earlier);
   }
 
   /** As `put`, for an answer of an earlier process, which evicts no other answer. Returns whether there was room. */
@@ -243,7 +248,7 @@ export class Segments {
   }
 
   #settle(): void {
-    if (this.#late.octets === 0 || this.#isCut()) return;
+    if (this.#late.octets === 0 || this.#link.isAnyCut) return;
     for (let left = SETTLED_AT_A_TIME; left > 0; left--) {
       if (!this.#oldestToUnused(this.#late)) return;
     }

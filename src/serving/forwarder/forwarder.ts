@@ -54,7 +54,7 @@ import {
   saysNothing,
 } from './question.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
-import type { ClientContext, UpstreamEvidence } from './upstream-client.ts';
+import type { ClientContext, LinkCuts, UpstreamEvidence } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;
@@ -69,10 +69,9 @@ export interface ForwarderOptions {
   readonly evidenceWanted: EvidenceWanted;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;
-  /** Whether this upstream is treated as unreachable although it may answer: a drill. */
+  /** Whether this upstream is treated as unreachable although it may answer: a drill. Asked only while `link.isAnyCut`. */
   readonly isDrilled?: (upstream: Upstream) => boolean;
-  /** Whether the link to the far side is known to be down. */
-  readonly isLinkCut?: () => boolean;
+  readonly link?: LinkCuts;
   /** The ways of asking an upstream. */
   readonly transports: Transports;
 }
@@ -349,10 +348,10 @@ export class Forwarder {
 
   #clientContext(sweep: DeadlineSweep): ClientContext {
     const { onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
-    const { isDrilled = () => false, isLinkCut = () => false } = this.#options;
+    const { isDrilled = () => false, link = { isFarSideCut: false, isAnyCut: false } } = this.#options;
     return {
       ...this.#options,
-      ...{ isDrilled, isLinkCut },
+      ...{ isDrilled, link },
       sweep,
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),

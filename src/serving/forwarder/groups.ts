@@ -144,7 +144,8 @@ export class GroupMember implements Deadline {
 
   /** Whether it may be asked although it is down, to find out whether it still is. */
   mayBeTried(nowMs: number): boolean {
-    return !this.isLooping(nowMs) && !this.#context.isDrilled(this.client.upstream);
+    const { link, isDrilled } = this.#context;
+    return !this.isLooping(nowMs) && !(link.isAnyCut && isDrilled(this.client.upstream));
   }
 
   isLooping(nowMs: number): boolean {

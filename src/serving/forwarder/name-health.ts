@@ -299,6 +299,11 @@ interface WatchedUpstream {
   ask(question: Question, doublings: number, listener: AttemptListener): void;
 }
 
+interface LinkCut {
+  /** The link is known to be down: a failure is then expected, and a denial proves nothing. */
+  readonly isFarSideCut: boolean;
+}
+
 /** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
 const CONFIRM_AFTER_MS = 1_000;
 /** A confirmation may take four times the usual time, because to resolve a name from the root takes longer than to read a cache. */
@@ -309,15 +314,14 @@ export class NameHealth {
   readonly suffixes = new SuffixHealth();
   readonly known = new KnownQuestions();
   readonly #upstream: WatchedUpstream;
-  readonly #isLinkCut: () => boolean;
+  readonly #link: LinkCut;
   /** The failure that is confirmed next. */
   #confirmation: Deadline | undefined;
   #isClosed = false;
 
-  /** `isLinkCut`: a failure is then expected, and a denial proves nothing. */
-  constructor(upstream: WatchedUpstream, isLinkCut: () => boolean) {
+  constructor(upstream: WatchedUpstream, link: LinkCut) {
     this.#upstream = upstream;
-    this.#isLinkCut = isLinkCut;
+    this.#link = link;
   }
 
   noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {
@@ -328,7 +332,7 @@ export class NameHealth {
     this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
     const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
     // a resolver that is cut off itself may deny what it cannot ask for
-    if (!isDenial || !this.#isLinkCut()) this.suffixes.noteAnswer(question.name, question.qtype);
+    if (!isDenial || !this.#link.isFarSideCut) this.suffixes.noteAnswer(question.name, question.qtype);
   }
 
   /** `failure`: for people. `afterMs`: absent where no reply came. */
@@ -336,7 +340,7 @@ export class NameHealth {
     const upstream = this.#upstream;
     // while the upstream is down all names fail, and nothing follows for one of them
     if (!upstream.isUp) return;
-    const isExpected = this.#isLinkCut();
+    const isExpected = this.#link.isFarSideCut;
     const nowMs = upstream.nowMs();
     const { name, qtype } = question;
     const isFirst = this.suffixes.noteFailure(name, qtype, nowMs, isExpected, afterMs, failure);

@@ -30,6 +30,14 @@ export interface UpstreamEvidence {
   readonly reason: string;
 }
 
+/** What is known of the link at this moment: plain fields, because every question reads them. */
+export interface LinkCuts {
+  /** The link to the far side is known to be down: a failure is then expected, and a denial proves nothing. */
+  readonly isFarSideCut: boolean;
+  /** Any path is cut, in fact or in a drill. */
+  readonly isAnyCut: boolean;
+}
+
 /** The parts that all upstream clients share. */
 export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
   readonly sweep: DeadlineSweep;
@@ -37,8 +45,7 @@ export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
   readonly log: Log;
   /** Whether this upstream is treated as unreachable although it may answer: a drill. */
   readonly isDrilled: (upstream: Upstream) => boolean;
-  /** Whether the link to the far side is known to be down: a failure is then expected, and a denial proves nothing. */
-  readonly isLinkCut: () => boolean;
+  readonly link: LinkCuts;
   readonly settings: () => ForwardSettings;
   readonly onEvidence: (evidence: UpstreamEvidence) => void;
   readonly evidenceWanted: EvidenceWanted;
@@ -86,7 +93,7 @@ export class UpstreamClient implements AttemptHost {
     this.#context = context;
     this.sweep = context.sweep;
     this.random = context.random;
-    this.names = new NameHealth(this, context.isLinkCut);
+    this.names = new NameHealth(this, context.link);
     this.features = new UpstreamFeatures(() => FORWARDER_MESSAGES.caseLost(context.log, this.#named));
     this.#probing = new Probing(this, context);
     const { clock, timers, random } = context;
@@ -242,7 +249,8 @@ export class UpstreamClient implements AttemptHost {
     if (unhelpful !== undefined) this.#unhelpful[unhelpful]++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
     const change = this.health.noteReply(roundTripMs, this.#context.settings());
-    this.#reportEvidence(true, index === undefined ? rcodeName(RCODE.FORMERR) : replyName(index));
+    if (this.#isEvidenceDue(true))
+      this.#reportEvidence(true, index === undefined ? rcodeName(RCODE.FORMERR) : replyName(index));
     if (change !== 'came-up') return;
     this.suffixes.clear();
     FORWARDER_MESSAGES.up(this.#context.log, this.#named);
@@ -270,8 +278,8 @@ export class UpstreamClient implements AttemptHost {
     const change = this.health.noteFailure(nowMs, startedAtMs, isProbe);
     const hasStruck = this.health.strikes > strikesBefore || change === 'went-down';
     // one timeout may be the fault of the name that was asked for; the probe that follows it decides
-    if (reason !== 'timeout' || isProbe || (hasStruck && strikesBefore > 0))
-      this.#reportEvidence(false, reason);
+    const isSure = reason !== 'timeout' || isProbe || (hasStruck && strikesBefore > 0);
+    if (isSure && this.#isEvidenceDue(false)) this.#reportEvidence(false, reason);
     if (change === 'went-down') {
       this.#triedAtMs = nowMs;
       FORWARDER_MESSAGES.down(this.#context.log, { ...this.#named, ...failure });
@@ -316,12 +324,15 @@ export class UpstreamClient implements AttemptHost {
     this.#open.clear();
   }
 
-  /** `reason`: of a failure, or what a reply says. At once for a change, and once a second for more of the same. */
-  #reportEvidence(reachable: boolean, reason: string): void {
-    const atMs = this.nowMs();
+  /** At once for a change, and once a second for more of the same. */
+  #isEvidenceDue(reachable: boolean): boolean {
     const last = this.#evidence;
-    if (last !== undefined && last.reachable === reachable && atMs < last.atMs + EVIDENCE_EVERY_MS) return;
-    this.#evidence = { reachable, atMs };
+    return last?.reachable !== reachable || this.nowMs() >= last.atMs + EVIDENCE_EVERY_MS;
+  }
+
+  /** `reason`: of a failure, or what a reply says. */
+  #reportEvidence(reachable: boolean, reason: string): void {
+    this.#evidence = { reachable, atMs: this.nowMs() };
     this.#answersWanted = reachable
       ? Math.max(0, this.#answersWanted - 1)
       : this.#context.evidenceWanted.answers;

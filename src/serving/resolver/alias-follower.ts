@@ -27,6 +27,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { ORIGIN } from '../counters.ts';
 import { PENDING, type Reply, type Route, relay, Turn } from '../turn.ts';
+import { isCut } from './fetched-answers.ts';
 import type { ResolverDeps } from './resolver-deps.ts';
 
 interface AliasDeps {
@@ -267,7 +268,7 @@ export class AliasTargets {
 
   /** In the order of the resolver's steps. */
   whoAnswers(target: Query, { isStale, isPositive, route }: AliasAnswer): Answerer {
-    const { endpoints, rules, upstreams } = this.#deps;
+    const { endpoints, rules } = this.#deps;
     const { localZones, disconnected, defaultRoute } = rules;
     const own = endpoints.current.find(target);
     if (own !== undefined && (own.kind === 'answer' || own.kind === 'status')) return ANSWERER.ours;
@@ -282,9 +283,9 @@ export class AliasTargets {
       found.kind !== 'stale' &&
       (found.standing === 'before-cache' || (found.standing === 'before-stale' && isStale));
     if (!hasRule && !isDoubtful) return ANSWERER.none;
-    const isCut = upstreams.isCut(target, rule?.route ?? defaultRoute);
-    if (hasRule && isCut) return ANSWERER.ours;
-    if (isDoubtful && this.#hasBetter(target, isStale, isCut)) return ANSWERER.ours;
+    const isUnasked = isCut(this.#deps, target, rule?.route ?? defaultRoute);
+    if (hasRule && isUnasked) return ANSWERER.ours;
+    if (isDoubtful && this.#hasBetter(target, isStale, isUnasked)) return ANSWERER.ours;
     return hasRule ? ANSWERER.perhaps : ANSWERER.none;
   }
 

@@ -50,10 +50,10 @@ export class FetchedAnswers {
         turn.isFetched = true;
         within.send(this.#store(query, route, fetched));
       });
-      upstreams.forward(query, route, stored);
+      upstreams.forwardTo(query, route, stored);
       return;
     }
-    upstreams.forward(query, route, new TurnRelay(turn, reply, this.#sendFetched));
+    upstreams.forwardTo(query, route, new TurnRelay(turn, reply, this.#sendFetched));
   }
 
   readonly #send = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {
@@ -75,7 +75,7 @@ export class FetchedAnswers {
     const stored = relay(PREFETCHED, (fetched: Fetched) => {
       this.#store(own, route, fetched);
     });
-    this.#deps.upstreams.forward(own, route, stored);
+    this.#deps.upstreams.forwardTo(own, route, stored);
   }
 
   /** Stores the response, and makes an answer of it. */
@@ -112,9 +112,8 @@ export class FetchedAnswers {
 
   /** The extended error for a failure of which an upstream gives no reason. */
   #reasonOf(query: Query, route: Route): number | undefined {
-    const { upstreams } = this.#deps;
-    const isCut = upstreams.isLinkCut(route) || upstreams.isCut(query, route);
-    return isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+    const isGone = isLinkCut(this.#deps, route) || isCut(this.#deps, query, route);
+    return isGone ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
   }
 
   /** Whether a denial is made up, as far as can be known while the link is down: stored answers and the operator's rules win. */
@@ -124,8 +123,8 @@ export class FetchedAnswers {
     { octets, index }: Fetched & { kind: 'response' },
     nowMs: number,
   ): boolean {
-    const { cache, rules, upstreams } = this.#deps;
-    if (!upstreams.isLinkCut(route) || !mayBeMadeUp(octets, index)) return false;
+    const { cache, rules } = this.#deps;
+    if (!isLinkCut(this.#deps, route) || !mayBeMadeUp(octets, index)) return false;
     if (index.rcode === RCODE.NXDOMAIN && hasOtherAddress(cache, query, nowMs)) return true;
     const kept = cache.peekAny(query, nowMs, true)?.answer.kind;
     if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
@@ -139,16 +138,16 @@ export class FetchedAnswers {
 
   /** Finds a stored answer to the question with any DO and CD. Only an answer with a different DO or CD can be fresh here. */
   #storedAnswer(query: Query, route: Route): FetchedAnswer | undefined {
-    const { cache, clock, upstreams } = this.#deps;
+    const { cache, clock } = this.#deps;
     // the first pass has counted this question
-    const given = cache.peekAny(query, clock.monotonicMs(), upstreams.isCut(query, route));
+    const given = cache.peekAny(query, clock.monotonicMs(), isCut(this.#deps, query, route));
     if (given === undefined) return undefined;
     return { origin: given.extendedError === undefined ? 'cacheFresh' : 'cacheStale', given };
   }
 
   /** Makes a reply that sends the stored answer when the fetch takes longer than `patienceMs`, or fails. */
   #within(patienceMs: number, query: Query, route: Route, reply: Reply<FetchedAnswer>): Reply<FetchedAnswer> {
-    const { cache, clock, upstreams } = this.#deps;
+    const { cache, clock, timers } = this.#deps;
     let isOver = false;
     const send = (answer: FetchedAnswer): void => {
       if (isOver) return;
@@ -156,7 +155,7 @@ export class FetchedAnswers {
       patience[Symbol.dispose]();
       reply.send(this.#orStored(answer, query, route));
     };
-    const patience = upstreams.timers.after(patienceMs, () => {
+    const patience = timers.after(patienceMs, () => {
       // RFC 8767 section 5: until the recheck no other client waits for this upstream, which may stay silent for seconds
       cache.noteFailure(query, clock.monotonicMs());
       send(failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY));
@@ -171,6 +170,24 @@ export class FetchedAnswers {
     };
   }
 }
+
+/** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
+export function isLinkCut({ link, rules }: Pick<ResolverDeps, 'link' | 'rules'>, { name }: Route): boolean {
+  return link.isFarSideCut && rules.routesBeyondLink.has(name);
+}
+
+/**
+ * Whether no server can answer for the query's name: no upstream of the route answers, or the name is on the far side of a link
+ * that is down. Makes no object.
+ */
+export function isCut(deps: CutFacts, query: Query, route: Route): boolean {
+  if (deps.upstreams.isCut(query, route)) return true;
+  return isLinkCut(deps, route) && deps.rules.disconnected.isBeyondLink(query);
+}
+
+type CutFacts = Pick<ResolverDeps, 'link' | 'rules'> & {
+  readonly upstreams: Pick<ResolverDeps['upstreams'], 'isCut'>;
+};
 
 /** No client waits; a defect is thrown like any other that nobody has caught. */
 const PREFETCHED: Pick<Reply, 'fail'> = {

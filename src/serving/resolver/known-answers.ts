@@ -17,7 +17,7 @@ import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.t
 import { ageSeconds, type CachedAnswer, freshness, type GivenAnswer } from '../answer-cache/cached-answer.ts';
 import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
 import { type GivenOctets, NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
-import { type FetchedAnswers, hasOtherAddress } from './fetched-answers.ts';
+import { type FetchedAnswers, hasOtherAddress, isCut } from './fetched-answers.ts';
 import { type ResolverDeps, StatusAnswers } from './resolver-deps.ts';
 
 /** Labels of a known name at most, so that a name of 127 labels costs no more than a name of 17. */
@@ -129,8 +129,7 @@ export class OwnAnswers {
   }
 
   #isComputed({ query, route }: Turn): boolean {
-    const { rules, upstreams } = this.#deps;
-    return rules.disconnected.find(query).kind !== 'stale' && upstreams.isCut(query, route);
+    return this.#deps.rules.disconnected.find(query).kind !== 'stale' && isCut(this.#deps, query, route);
   }
 
   #isDeniedByRule(query: Query): boolean {
@@ -140,11 +139,11 @@ export class OwnAnswers {
 
   /** The rule for this name, if it has this place among the steps and the upstreams cannot be asked. */
   byRule(standing: Standing, turn: Turn): number {
-    const { rules, upstreams } = this.#deps;
+    const { rules } = this.#deps;
     if (standing === 'before-cache' && !rules.disconnected.hasOperatorRules) return PASS;
     const found = rules.disconnected.find(turn.query);
     if (found.kind === 'stale' || found.standing !== standing) return PASS;
-    return upstreams.isCut(turn.query, turn.route) ? this.writeRule(turn, found) : PASS;
+    return isCut(this.#deps, turn.query, turn.route) ? this.writeRule(turn, found) : PASS;
   }
 
   writeRule(turn: Turn, found: RuleFinding): number {
@@ -161,7 +160,7 @@ export class OwnAnswers {
   /** DS of a zone of ours. */
   dsInCut(turn: Turn): number {
     const answer = this.noDs(turn.query);
-    if (answer === undefined || !this.#deps.upstreams.isCut(turn.query, turn.route)) return PASS;
+    if (answer === undefined || !isCut(this.#deps, turn.query, turn.route)) return PASS;
     return this.write(turn, answer);
   }
 
@@ -182,7 +181,7 @@ export class OwnAnswers {
    * an answer: it makes objects.
    */
   isSearchLeak(query: Query, route: Route, hasFailed = false): boolean {
-    if (!hasFailed && !this.#deps.upstreams.isCut(query, route)) return false;
+    if (!hasFailed && !isCut(this.#deps, query, route)) return false;
     const { endpoints, cache, rules } = this.#deps;
     const prefix = this.#prefix;
     for (let suffix = Math.max(1, query.labelCount - MAX_KNOWN_LABELS); suffix < query.labelCount; suffix++) {
@@ -246,12 +245,12 @@ export class KeptAnswers {
    */
   isNoData(query: Query, route: Route, hasFailed = false): boolean {
     if (query.qtype === TYPE.ANY || !this.#deps.cache.hasRetainedRecordsOf(query)) return false;
-    return hasFailed || this.#deps.upstreams.isCut(query, route);
+    return hasFailed || isCut(this.#deps, query, route);
   }
 
   /** NODATA for one type of address while nobody can be asked, where the other type is kept. */
   besideAddress(turn: Turn): number {
-    if (!this.#deps.upstreams.isCut(turn.query, turn.route)) return PASS;
+    if (!isCut(this.#deps, turn.query, turn.route)) return PASS;
     return hasOtherAddress(this.#deps.cache, turn.query, turn.nowMs) ? writeNoData(turn) : PASS;
   }
 
@@ -317,27 +316,27 @@ export class KeptAnswers {
    * left on the turn for `stale`.
    */
   #withoutAsking(own: CachedAnswer | undefined, turn: Turn): number {
-    const { cache, upstreams } = this.#deps;
+    const { cache } = this.#deps;
     const { query, nowMs } = turn;
-    const isCut = upstreams.isCut(query, turn.route);
+    const isUnasked = isCut(this.#deps, query, turn.route);
     const failure = own?.kind === 'failure' ? own : undefined;
     const isAskedBefore = own !== undefined && (failure !== undefined || !cache.mayRecheck(own, nowMs));
-    if (query.recursionDesired && !isCut && !isAskedBefore) return PASS;
-    const given = cache.findAny(query, nowMs, isCut);
-    if (given === undefined) return failure === undefined ? PASS : this.#failed(turn, failure, isCut);
+    if (query.recursionDesired && !isUnasked && !isAskedBefore) return PASS;
+    const given = cache.findAny(query, nowMs, isUnasked);
+    if (given === undefined) return failure === undefined ? PASS : this.#failed(turn, failure, isUnasked);
     if (given.extendedError === undefined) return this.give(turn, given);
     turn.stale = given;
     return PASS;
   }
 
-  #failed(turn: Turn, failure: CachedAnswer, isCut: boolean): number {
+  #failed(turn: Turn, failure: CachedAnswer, isUnasked: boolean): number {
     const { query, route, nowMs } = turn;
     // a remembered failure must not hide an answer that needs no upstream
-    const hasRule = isCut && this.#deps.rules.disconnected.find(query).kind !== 'stale';
+    const hasRule = isUnasked && this.#deps.rules.disconnected.find(query).kind !== 'stale';
     if (hasRule || this.#own.isSearchLeak(query, route)) return PASS;
-    if (isCut && hasOtherAddress(this.#deps.cache, query, nowMs)) return PASS;
+    if (isUnasked && hasOtherAddress(this.#deps.cache, query, nowMs)) return PASS;
     this.#own.noteFailed(query);
-    const extendedError = isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+    const extendedError = isUnasked ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     return this.#write(turn, failure, JUST_NOW, extendedError);
   }
 }

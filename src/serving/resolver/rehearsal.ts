@@ -12,6 +12,7 @@ import { nameToWire } from '../../protocol/words/name.ts';
 import type { AnswerCache, AnswerStore } from '../answer-cache/answer-cache.ts';
 import { ORIGIN, type Origin } from '../counters.ts';
 import { PENDING, type Route, Turn } from '../turn.ts';
+import { isCut } from './fetched-answers.ts';
 import { Resolver } from './resolver.ts';
 import type { ResolverOptions, ResolverRules, Upstreams } from './resolver-deps.ts';
 
@@ -20,8 +21,6 @@ export interface RehearsalDeps {
   readonly rules: () => ResolverRules;
   /** Whether all upstreams of a route, which answer now or do not, are across the link. */
   readonly isAcrossLink: (route: Route) => boolean;
-  /** Whether the route leads to names beyond the link, once the link is cut. */
-  readonly leadsBeyondLink: (route: Route) => boolean;
 }
 
 export interface Rehearsed {
@@ -57,9 +56,10 @@ export class Rehearsal {
   /** Throws NameError where the text is no name. */
   answer(name: string, qtype: number, as: 'now' | 'cut'): Rehearsed {
     const { options, rules } = this.#deps;
-    const upstreams = as === 'cut' ? this.#cutOff() : NOT_ASKED(options.upstreams);
+    const asked = as === 'cut' ? this.#cutOff() : { upstreams: NOT_ASKED(options.upstreams) };
     const cache = options.cache.withoutTrace();
-    const resolver = new Resolver({ ...options, cache, upstreams, outage: UNNOTED }, rules());
+    const unnoted = { outage: UNNOTED, timers: NO_TIMERS };
+    const resolver = new Resolver({ ...options, ...asked, ...unnoted, cache }, rules());
     const turn = this.#turnFor(name, qtype);
     const length = resolver.answer(turn);
     if (length !== PENDING) return this.#withAge(rehearsed(turn, length), turn, cache);
@@ -105,25 +105,20 @@ export class Rehearsal {
   }
 
   /** Upstreams across the link are silent; those on the site are as they are now, and are not asked. */
-  #cutOff(): Upstreams {
-    const { options, rules, isAcrossLink, leadsBeyondLink } = this.#deps;
-    const now = options.upstreams;
-    const isLinkCut = (route: Route) => leadsBeyondLink(route);
-    const isCut = (query: Query, route: Route) =>
-      isAcrossLink(route) ||
-      now.isCut(query, route) ||
-      (isLinkCut(route) && rules().disconnected.isBeyondLink(query));
-    return {
-      ...NOT_ASKED(now),
-      isLinkCut,
-      isCut,
-      forward: (query, route, reply) => {
+  #cutOff(): Pick<ResolverOptions, 'upstreams' | 'link'> {
+    const { options, rules, isAcrossLink } = this.#deps;
+    const link = { isFarSideCut: true };
+    const upstreams: Upstreams = {
+      ...NOT_ASKED(options.upstreams),
+      isCut: (query, route) => isAcrossLink(route) || options.upstreams.isCut(query, route),
+      forwardTo: (query, route, reply) => {
         // upstreams on the site go on, and only they know the answer
-        if (!isCut(query, route)) return;
+        if (!isCut({ link, upstreams, rules: rules() }, query, route)) return;
         const extendedError = EXTENDED_ERROR.NO_REACHABLE_AUTHORITY;
         reply.send({ kind: 'failed', reason: 'all-down', extendedError, wasAsked: false });
       },
     };
+    return { upstreams, link };
   }
 }
 
@@ -133,13 +128,13 @@ const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 
 const NOT_ASKED = (now: Upstreams): Upstreams => ({
   isCut: (query, route) => now.isCut(query, route),
-  isLinkCut: (route) => now.isLinkCut(route),
   isLoopProbe: () => false,
   noteFalseDenial: () => undefined,
   noteLoop: () => undefined,
-  forward: () => undefined,
-  timers: { after: () => ({ [Symbol.dispose]: () => undefined }) },
+  forwardTo: () => undefined,
 });
+
+const NO_TIMERS: ResolverOptions['timers'] = { after: () => ({ [Symbol.dispose]: () => undefined }) };
 
 const UNNOTED: ResolverOptions['outage'] = {
   isCollecting: false,

@@ -22,7 +22,10 @@ export interface ResolverOptions {
   readonly endpoints: ServingTable;
   readonly cache: AnswerStore;
   readonly upstreams: Upstreams;
+  /** `true`: the link to the far side is known to be down. Read for each question to upstreams. */
+  readonly link: { readonly isFarSideCut: boolean };
   readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly timers: Timers;
   /** The strings at `_status.<endpoint>`. */
   readonly statusText: (record: EndpointRecord) => readonly string[];
   readonly outage: OutageNotes;
@@ -40,6 +43,8 @@ export interface ResolverRules {
   readonly identity: Identity;
   /** The route of names without a rule of their own. */
   readonly defaultRoute: Route;
+  /** Names of the routes that lead to names beyond the link. */
+  readonly routesBeyondLink: ReadonlySet<string>;
   readonly trustAuthenticatedData: boolean;
   /** The longest time that a client waits for an answer, for any number of aliases before it. */
   readonly deadlineMs: number;
@@ -51,24 +56,18 @@ export interface ResolverDeps extends ResolverOptions {
   rules: ResolverRules;
 }
 
-/** The forwarder and the link, as far as the resolver needs them. The query's class is always IN. */
+/** The forwarder, as far as the resolver needs it. The query's class is always IN. */
 export interface Upstreams {
   /** Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. Keeps `query`. */
-  forward(query: Query, route: Route, reply: Reply<Fetched>): void;
-  /**
-   * Whether no server can answer for the query's name. One reason is that no upstream of the route answers, at all or for this
-   * suffix. The other is that the name is on the far side of a link that is down. Makes no object.
-   */
+  forwardTo(query: Query, route: Route, reply: Reply<Fetched>): void;
+  /** Whether no upstream of the route answers, at all or for this suffix. Makes no object. */
   isCut(query: Query, route: Route): boolean;
-  /** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
-  isLinkCut(route: Route): boolean;
   /** Notes that this upstream denied a name that a stored answer or a rule knows. */
   noteFalseDenial(query: Query, upstream: string): void;
   /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
   isLoopProbe(query: Query): boolean;
   /** Avoids the upstream that sent this probe back. */
   noteLoop(query: Query): void;
-  readonly timers: Timers;
 }
 
 export type Fetched =

@@ -22,7 +22,7 @@ import {
   TurnRelay,
 } from '../turn.ts';
 import { AliasFollower, AliasTargets } from './alias-follower.ts';
-import { type FetchedAnswer, FetchedAnswers, hasOtherAddress } from './fetched-answers.ts';
+import { type FetchedAnswer, FetchedAnswers, hasOtherAddress, isCut, isLinkCut } from './fetched-answers.ts';
 import { KeptAnswers, OwnAnswers, writeEmpty, writeNoData } from './known-answers.ts';
 import type { ResolverDeps, ResolverOptions, ResolverRules } from './resolver-deps.ts';
 
@@ -48,7 +48,7 @@ export class Resolver implements QueryHandler {
     this.#follower = new AliasFollower({
       walk: (turn) => this.#walk(turn),
       targets: this.#targets,
-      timers: options.upstreams.timers,
+      timers: options.timers,
       clock: options.clock,
     });
   }
@@ -61,6 +61,11 @@ export class Resolver implements QueryHandler {
   routeOf(query: Query): Route {
     const found = this.rules.localZones.find(query);
     return found?.kind === 'forward' ? found.route : this.rules.defaultRoute;
+  }
+
+  /** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
+  isLinkCut(route: Route): boolean {
+    return isLinkCut(this.#deps, route);
   }
 
   /** Takes new rules from the next query on. */
@@ -126,10 +131,9 @@ export class Resolver implements QueryHandler {
       return writeNoData(turn);
     }
     // the first client has waited for a dead upstream, and gets the answer that later clients get at once
-    const { rules, upstreams } = this.#deps;
-    if (upstreams.isCut(query, route) || upstreams.isLinkCut(route)) {
+    if (isCut(this.#deps, query, route) || isLinkCut(this.#deps, route)) {
       turn.origin = ORIGIN.disconnected;
-      const rule = rules.disconnected.find(query);
+      const rule = this.rules.disconnected.find(query);
       if (rule.kind !== 'stale') return this.#own.writeRule(turn, rule);
       if (hasOtherAddress(this.#deps.cache, query, turn.nowMs)) return writeNoData(turn);
       if (this.#own.isSearchLeak(query, route, true)) return this.#own.denyLeak(turn);

@@ -40,11 +40,11 @@ const ENTRIES = 2_000;
 const one = positive('n000000.example', 300);
 
 /** The product's own cache, of which answers do not expire while the trace runs. */
-function segmented(cut: { isOn: boolean } = { isOn: false }): Policy {
+function segmented(cut: { isAnyCut: boolean } = { isAnyCut: false }): Policy {
   const probe = new AnswerCache(settings);
   const answer = probe.store(asked('n000000.example'), one, indexed(one), 0);
   const sizeOctets = ENTRIES * sizeOf(answer!);
-  const cache = new AnswerCache({ ...settings, sizeOctets }, { isCut: () => cut.isOn });
+  const cache = new AnswerCache({ ...settings, sizeOctets }, cut);
   let now = 0;
   return {
     ask(name) {
@@ -126,13 +126,13 @@ t.test('75,000 names in a flood: how many good answers are left', async (t) => {
       },
     ],
   ] as const) {
-    const cut = { isOn: false };
+    const cut = { isAnyCut: false };
     const policies = { plain: plain(), segmented: segmented(cut) };
     const left: Record<string, string> = {};
     for (const [name, policy] of Object.entries(policies)) {
-      cut.isOn = false;
+      cut.isAnyCut = false;
       trace(policy, 60_000, 10, 2);
-      cut.isOn = true;
+      cut.isAnyCut = true;
       const rareBefore = kept(policy, rare);
       for (let at = 0; at < 75_000; at++) {
         flood(policy);
@@ -150,25 +150,25 @@ t.test('75,000 names in a flood: how many good answers are left', async (t) => {
 });
 
 t.test('stale answers that nobody has asked for twice outlive a flood of answers in a cut', async (t) => {
-  const cut = { isOn: false };
+  const cut = { isAnyCut: false };
   const policy = segmented(cut);
   const once = Array.from({ length: 1_500 }, (_, at) => nameOf(at));
   for (const name of once) policy.ask(name);
-  cut.isOn = true;
+  cut.isAnyCut = true;
   for (let at = 0; at < 75_000; at++) policy.ask(stranger());
   t.comment(`${kept(policy, once)} of 1,500 are left`);
   t.equal(kept(policy, once), 1_500);
-  cut.isOn = false;
+  cut.isAnyCut = false;
   for (let at = 0; at < 3_000; at++) policy.ask(stranger());
   t.ok(kept(policy, once) < 1_500, 'after the cut they are ordinary answers again');
 });
 
 t.test('the bound holds whatever comes, and an answer that is larger than it is not kept', async (t) => {
   const random = chance(3);
-  const cut = { isOn: false };
-  const cache = new AnswerCache({ ...settings, sizeOctets: 50_000 }, { isCut: () => cut.isOn });
+  const cut = { isAnyCut: false };
+  const cache = new AnswerCache({ ...settings, sizeOctets: 50_000 }, cut);
   for (let at = 0; at < 20_000; at++) {
-    cut.isOn = random() < 0.5;
+    cut.isAnyCut = random() < 0.5;
     const query = asked(`n${Math.floor(random() * 300)}.example`);
     const name = query.nameText();
     const octets = positive(name, 60);
@@ -193,7 +193,7 @@ t.test('what is loaded while a cut goes on was known before it', async (t) => {
   const names = Array.from({ length: 20 }, (_, at) => nameOf(at));
   for (const name of names) before.store(asked(name), positive(name, 60), indexed(positive(name, 60)), 0);
   const size = before.stats().octets / names.length;
-  const after = new AnswerCache({ ...settings, sizeOctets: 25 * size }, { isCut: () => true });
+  const after = new AnswerCache({ ...settings, sizeOctets: 25 * size }, { isAnyCut: true });
   for (const entry of before.entries(1)) if (entry !== undefined) after.load(entry, 1);
   for (let at = 0; at < 500; at++) {
     const name = stranger();

@@ -442,6 +442,7 @@ t.test(
     const cutOff = new Set<string>();
     const it = new VirtualUpstreams([route, only], () => ({ afterMs: 5, says: 'answer' }), {
       isDrilled: ({ text }) => cutOff.has(text),
+      link: { isFarSideCut: false, isAnyCut: true },
     });
     const asked = () =>
       it.seen.filter(({ isProbe, isLoopProbe }) => !isProbe && !isLoopProbe).map((one) => one.upstream);

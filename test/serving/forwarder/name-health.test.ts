@@ -122,11 +122,11 @@ for (const [it, says, extendedError] of [
   ['refused', RCODE.REFUSED, undefined],
 ] as const)
   t.test(`${it} names that fail at once take no neighbour away while the link is up`, async (t) => {
-    let isLinkCut = false;
+    const link = { isFarSideCut: false, isAnyCut: false };
     const world = new VirtualUpstreams(
       [route],
       ({ name }) => (name.startsWith('bad') ? { afterMs: 20, says, extendedError } : answers),
-      { isLinkCut: () => isLinkCut },
+      { link },
     );
     for (const name of ['bad0.shop.example', 'bad0.shop.example', 'bad0.play.example', 'bad0.play.example'])
       await ask(world, name);
@@ -136,7 +136,7 @@ for (const [it, says, extendedError] of [
     t.notOk(isCut(world, 'good.corp.example'), 'and its answer ends the cut');
     await ask(world, 'bad0.corp.example');
     t.ok(isCut(world, 'bad0.corp.example'), 'the name itself is known to fail');
-    isLinkCut = true;
+    link.isFarSideCut = true;
     await ask(world, 'bad20.corp.example');
     await ask(world, 'bad21.corp.example');
     t.match(shown(await ask(world, 'good20.corp.example')), /^timeout/, 'in a cut it is not asked');
@@ -239,14 +239,14 @@ t.test('when the link comes back everything is asked again', async (t) => {
 });
 
 t.test('while the link is down a denial is no evidence that a name can be asked for', async (t) => {
-  let isLinkCut = true;
-  const world = onSite(() => ({ afterMs: 20, says: RCODE.NXDOMAIN }), { isLinkCut: () => isLinkCut });
+  const link = { isFarSideCut: true, isAnyCut: true };
+  const world = onSite(() => ({ afterMs: 20, says: RCODE.NXDOMAIN }), { link });
   await ask(world, 'www.out.example');
   t.notOk(isCut(world, 'www.out.example'), 'alone it is believed');
   world.forwarder.noteFalseDenial(clientQuery('www.out.example'), 'a');
   world.forwarder.noteFalseDenial(clientQuery('mail.out.example'), 'a');
   t.ok(isCut(world, 'new.out.example'), 'names that are known to exist were denied');
-  isLinkCut = false;
+  link.isFarSideCut = false;
   for (let at = 0; at < 30 && isCut(world, 'www.out.example'); at++) await world.time.advance(100);
   t.notOk(isCut(world, 'www.out.example'));
 });

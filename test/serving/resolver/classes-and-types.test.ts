@@ -180,6 +180,7 @@ t.test('a reload takes effect with the next query: zones, identity, route, trust
     disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [] }),
     identity: new Identity({ version: 'two' }),
     defaultRoute: routeNamed('next'),
+    routesBeyondLink: new Set(),
     trustAuthenticatedData: true,
     deadlineMs: 5000,
   });

@@ -131,7 +131,7 @@ t.test('beside an address of one type that is kept, the other type is no failure
   }
 
   const denying = await siteThatKnows();
-  denying.isLinkCut = true;
+  denying.link.isFarSideCut = true;
   denying.says = (question) => denial(question, 3);
   t.match(await denying.answer(other), nothing, 'a resolver on the site denies what it cannot ask for');
 

@@ -31,7 +31,6 @@ async function setUp() {
     options: rig.options,
     rules: () => rig.resolver.rules,
     isAcrossLink: ({ name }) => name !== 'site',
-    leadsBeyondLink: ({ name }) => name === 'default',
   });
   const at = (name: string, as: 'now' | 'cut', qtype: number = TYPE.A) => {
     const { step, origin, message, route } = rehearsal.answer(name, qtype, as);

@@ -112,7 +112,7 @@ export class Rig {
   readonly down = new Set<string>();
   /** Names that are cut off on every route, each with all names under it. */
   readonly cutSuffixes = new Set<string>();
-  isLinkCut = false;
+  readonly link = { isFarSideCut: false };
   /** Of the client. */
   network = 0;
   /** The query that was asked last. */
@@ -129,7 +129,9 @@ export class Rig {
       endpoints: this.serving,
       cache: this.cache,
       clock: this.time,
+      timers: this.time,
       upstreams: this.#upstreams(),
+      link: this.link,
       arrange: options.arrange,
       statusText: (record) => {
         this.statusTexts += 1;
@@ -147,6 +149,7 @@ export class Rig {
       disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [], ...options.disconnected }),
       identity: new Identity(options.identity ?? {}),
       defaultRoute: routeNamed('default'),
+      routesBeyondLink: new Set(['default']),
       trustAuthenticatedData: options.trustAuthenticatedData ?? false,
       deadlineMs: 5000,
     });
@@ -213,13 +216,11 @@ export class Rig {
 
   #upstreams(): Upstreams {
     return {
-      forward: (query, route, reply) => this.#forward(query, route.name, reply),
+      forwardTo: (query, route, reply) => this.#forward(query, route.name, reply),
       isCut: (query, route) => this.#isCut(query, route.name),
-      isLinkCut: () => this.isLinkCut,
       noteFalseDenial: (query) => void this.falseDenials.push(questionText(query)),
       isLoopProbe: (query) => questionText(query) === this.ownQuestion,
       noteLoop: (query) => void this.loops.push(questionText(query)),
-      timers: this.time,
     };
   }
 

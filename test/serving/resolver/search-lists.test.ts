@@ -124,7 +124,7 @@ t.test(
   'the link is cut, and a resolver on the site fails for the name before its upstreams are known to be away',
   async (t) => {
     const rig = rigWith();
-    rig.isLinkCut = true;
+    rig.link.isFarSideCut = true;
     rig.says = () => ({ extendedError: 22, reason: 'timeout' });
     t.match(await rig.answer({ name: `registry.example.${SUFFIX}`, edns: {} }), DENIED);
     t.match(await rig.answer({ name: `unknown.example.${SUFFIX}`, edns: {} }), { rcode: 2 });
