@@ -42,8 +42,7 @@ function holds({ name, command: [program, ...args] }: Check): boolean {
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   console.log(`${status === 0 ? 'ok    ' : 'not ok'} ${name} (${seconds} s)`);
   if (status === 0) return true;
-  process.stdout.write(stdout ?? '');
-  process.stderr.write(stderr ?? '');
+  console.log(`${stdout ?? ''}${stderr ?? ''}`.trimEnd().replaceAll(/^/gm, '    '));
   if (error !== undefined) console.error(`cannot run "${program}": ${error.message}`);
   return false;
 }

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { tapFailures } from './tap-failures.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** A bound for tests that hang; TEST_MINUTES raises it to fuzz or kill for longer. */
@@ -91,8 +92,9 @@ async function holds(file: string, totals: Totals): Promise<boolean> {
   }
   console.log(`${isWell ? 'ok    ' : 'not ok'} ${file} (${counted?.total ?? 0} in ${seconds(startedMs)} s)`);
   if (isWell) return true;
-  console.log(tap.replaceAll(/^ *(?:ok \d.*|\d+\.\.\d+.*|)\n/gm, ''));
-  console.log(stderr);
+  // indented, since CI repeats at its end each line "not ok" with the indented lines under it
+  for (const line of [...tapFailures(tap), ...stderr.split('\n')])
+    if (line !== '') console.log(`    ${line}`);
   if (signal !== null) console.log(`    ended by ${signal}, the limit being ${LIMIT_MINUTES} minutes`);
   else if (counted === undefined)
     console.log(`    exit code ${code}, and it did not say how many tests it had`);
