@@ -1,11 +1,12 @@
 /**
- * Runs a program that was just built, so that its compiled code is kept beside it (Node's compile cache, made to be moved).
- * A start then takes a sixth less, and the first poll of a source does not compile while a query waits. The run is that of a
- * site: an older state, the sandbox's Region, every command that an operator may need in a hurry, a cut and its end.
+ * Runs a program that was just built, so that its compiled code is kept beside it: in Node's compile cache, made to be
+ * moved, with the functions that have run (executed-code.ts). A start then compiles hardly anything, nor does the first poll of a
+ * source while a query waits. The run is that of a site: an older state, the sandbox's Region, every command that an operator may
+ * need in a hurry, a cut and its end.
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { glob, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { CHECKED_CONFIG } from '../src/commands/checked-config.ts';
+import { keptSourceKey, sourceKey } from './code-file.ts';
 
 /** For the first polls, the changes after them, and a first save. */
 const LOOK_MS = 3000;
@@ -38,13 +40,14 @@ export async function warmCompileCache(out: string): Promise<void> {
     environment: { ...sandbox.environment, PATH: process.env['PATH'] },
   };
   try {
-    // only to make a state: the cache takes the code of a program's first run, and adds no code later
+    // only to make a state: the first run that keeps code is to be a usual start
     await served(site, () => pause(LOOK_MS));
     await mkdir(join(out, 'dist', 'compile-cache'));
+    await using _ = await keepingExecutedCode(out);
+    await served(site, () => ask(site, sandbox));
+    await rm(join(state, CHECKED_CONFIG), { force: true }); // the first start on a host reads the file
+    await served(site, () => ask(site, sandbox));
     await served(site, () => use(site, sandbox));
-    // the run before took the configuration that was kept; the first start on a host reads the file
-    await rm(join(state, CHECKED_CONFIG), { force: true });
-    await served(site, async () => undefined);
   } finally {
     await rm(room, { recursive: true });
   }
@@ -84,7 +87,7 @@ async function isReady(site: Site): Promise<void> {
   }
 }
 
-async function use(site: Site, sandbox: Sandbox): Promise<void> {
+async function ask(site: Site, sandbox: Sandbox): Promise<void> {
   const endpoint = sandbox.state.clusters[0]?.endpoint ?? 'demo.example';
   const names = [
     [endpoint, 'A'],
@@ -96,9 +99,14 @@ async function use(site: Site, sandbox: Sandbox): Promise<void> {
     ['www.example.com', 'A'],
     ['big.example.com', 'TXT'], // over TCP
   ] as const;
-  const ask = ([name, type]: (typeof names)[number]) => run(site, 'lookup', name, type, '--server', site.dns);
+  // what cannot be answered, as in a cut, ends with an exit code of its own
+  for (const [name, type] of names)
+    await run(site, 'lookup', name, type, '--server', site.dns).catch(() => undefined);
+}
+
+async function use(site: Site, sandbox: Sandbox): Promise<void> {
   await pause(LOOK_MS);
-  for (const asked of names) await ask(asked);
+  await ask(site, sandbox);
   await run(site, 'status', '--admin', site.http);
   for (const path of ['/', '/metrics', '/status', '/healthz', '/readyz']) {
     const page = await fetch(`http://${site.http}${path}`);
@@ -107,8 +115,7 @@ async function use(site: Site, sandbox: Sandbox): Promise<void> {
   }
   sandbox.link.set('down');
   await pause(NOTICE_MS);
-  // what cannot be answered now ends with an exit code of its own
-  for (const asked of names) await ask(asked).catch(() => undefined);
+  await ask(site, sandbox);
   sandbox.link.set('up');
   await pause(NOTICE_MS);
   await run(site, 'drill', 'start', '--for', '1s', '--config', site.config);
@@ -116,6 +123,32 @@ async function use(site: Site, sandbox: Sandbox): Promise<void> {
   await run(site, 'history', '--config', site.config);
   await run(site, 'export', '--config', site.config);
   await run(site, 'check', '--config', site.config).catch(() => undefined); // it has findings
+}
+
+/** Until it is disposed, every process of the program keeps the code of its functions when it ends (executed-code.ts). */
+async function keepingExecutedCode(out: string): Promise<AsyncDisposable> {
+  const node = join(out, 'node_modules', 'node', 'bin', 'node');
+  const real = `${node}.real`;
+  const keeping = `--expose-internals --disable-warning=internal/test/binding --require '${EXECUTED_CODE}'`;
+  await rename(node, real);
+  await writeFile(node, `#!/bin/sh\nexec '${real}' ${keeping} "$@"\n`, { mode: 0o755 });
+  return {
+    async [Symbol.asyncDispose]() {
+      await rename(real, node);
+      await removeForeignCode(out);
+    },
+  };
+}
+
+const EXECUTED_CODE = join(import.meta.dirname, 'executed-code.ts');
+
+/** The code of modules that are not delivered: those of executed-code.ts itself. */
+async function removeForeignCode(out: string): Promise<void> {
+  const dist = join(out, 'dist');
+  const delivered = new Set<string>();
+  for await (const file of glob(join(dist, '*.js'))) delivered.add(sourceKey(await readFile(file)));
+  for await (const file of glob(join(dist, 'compile-cache', '*', '*')))
+    if (!delivered.has(keptSourceKey(await readFile(file)))) await rm(file);
 }
 
 async function run({ program, environment: env }: Site, ...args: readonly string[]): Promise<string> {

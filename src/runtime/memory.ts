@@ -151,7 +151,7 @@ const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S+) (\S+) \S+ \d+ +(\/.*\n(?:[A-Z].*
 const AT_START = '--no-memory-pool-share-memory-on-teardown';
 
 /**
- * At work, and the defaults of V8. The heap is collected when it has grown by half: V8 would let it grow to four times what is
+ * At work. The heap is collected when it has grown by half: V8 would let it grow to four times what is
  * alive. A full collection copies little while queries wait: it takes over the pages of the nursery as they are, and compacts
  * a megabyte at a time. A function runs 1,500 times before Maglev compiles it: in the first seconds hundreds of functions
  * wait for the thread that compiles, and each holds memory. They held 15 to 30 MiB after 400 runs.
@@ -162,7 +162,8 @@ const AT_WORK = [
   '--compaction-max-evacuated-bytes-mb=1',
   '--invocation-count-for-maglev=1500',
 ];
-const DEFAULTS = [
+/** V8's own: code is made and taken under these. The build keeps code under them, too. */
+export const WHILE_LOADING = [
   '--heap-growing-percent=0',
   '--page-promotion-threshold=70',
   '--compaction-max-evacuated-bytes-mb=4',
@@ -206,5 +207,5 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
 }
 
 function set(): void {
-  if (isAtWork) for (const flag of loads === 0 ? AT_WORK : DEFAULTS) setFlagsFromString(flag);
+  if (isAtWork) for (const flag of loads === 0 ? AT_WORK : WHILE_LOADING) setFlagsFromString(flag);
 }
