@@ -6,6 +6,7 @@ const SAYS: Readonly<Record<SpecialRule, string>> = {
   'loopback-ptr': 'PTR `localhost`',
   nothing: 'NXDOMAIN, for it and every name under it',
   empty: 'an empty zone: SOA and NS at its apex, NXDOMAIN under it',
+  'no-data': 'a zone with SOA and NS at its apex; an empty answer under it',
 };
 
 export function specialNamesPage(): string {

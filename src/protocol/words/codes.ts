@@ -29,6 +29,7 @@ export const TYPE = {
   SVCB: 64,
   HTTPS: 65,
   SPF: 99,
+  NXNAME: 128,
   TSIG: 250,
   IXFR: 251,
   AXFR: 252,
@@ -91,6 +92,7 @@ export const EXTENDED_ERROR = {
   STALE_NXDOMAIN: 19,
   NO_REACHABLE_AUTHORITY: 22,
   NETWORK_ERROR: 23,
+  INVALID_QUERY_TYPE: 30, // RFC 9824 section 9
 } as const;
 
 /** Whether the code says that an answer has expired and could not be confirmed (RFC 8914 sections 4.4 and 4.20). */
@@ -107,6 +109,7 @@ const purposes = new Map<number, string>([
   [EXTENDED_ERROR.STALE_NXDOMAIN, 'stale NXDOMAIN answer'],
   [EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, 'no reachable authority'],
   [EXTENDED_ERROR.NETWORK_ERROR, 'network error'],
+  [EXTENDED_ERROR.INVALID_QUERY_TYPE, 'invalid query type'],
 ]);
 
 /** The code's purpose in words, or `extended error <n>`. */

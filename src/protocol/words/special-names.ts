@@ -8,8 +8,9 @@
  * - `loopback-ptr`  the reverse name of a loopback address: PTR localhost
  * - `nothing`       neither this name nor any under it exists
  * - `empty`         a zone with SOA and NS at its apex and nothing under it (RFC 6303 section 3)
+ * - `no-data`       the same zone, but its names exist without records
  */
-export type SpecialRule = 'loopback' | 'loopback-ptr' | 'nothing' | 'empty';
+export type SpecialRule = 'loopback' | 'loopback-ptr' | 'nothing' | 'empty' | 'no-data';
 
 export interface SpecialName {
   readonly name: string;
@@ -35,7 +36,7 @@ const TABLE: readonly (readonly [name: string, rule: SpecialRule, because: strin
   ['alt', 'nothing', 'RFC 9476 section 2'],
 
   ['home.arpa', 'empty', 'RFC 8375 section 4'],
-  ['resolver.arpa', 'empty', 'RFC 9462 section 6.1: an upstream would speak for itself, not for us'],
+  ['resolver.arpa', 'no-data', 'RFC 9462 section 4: an upstream would speak for itself, not for us'],
 
   ['10.in-addr.arpa', 'empty', 'RFC 6303 section 4.1'],
   ...ipv4Range(16, 31, '172.in-addr.arpa', 'RFC 6303 section 4.1'),

@@ -212,6 +212,8 @@ export function specialZone({ name, rule }: SpecialName): SpecialZone {
       return { own: nothing, under: nothing, isApex: false, noData };
     case 'empty':
       return { own: ownFindings(noData, apex), under: nothing, isApex: true, noData };
+    case 'no-data':
+      return { own: ownFindings(noData, apex), under: ownFindings(noData), isApex: true, noData };
     case 'loopback-ptr': {
       const ptr = recordAnswer(name, { type: 'PTR', target: 'localhost' });
       return { own: ownFindings(noData, [...apex, [TYPE.PTR, ptr]]), under: nothing, isApex: true, noData };

@@ -54,6 +54,8 @@ export class OwnAnswers {
 
   metaType(turn: Turn): number {
     const { qtype } = turn.query;
+    // RFC 9824 section 3.5: this type stands only in proofs that a name does not exist
+    if (qtype === TYPE.NXNAME) return writeEmpty(turn, RCODE.FORMERR, EXTENDED_ERROR.INVALID_QUERY_TYPE);
     // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, with zone transfers among them (RFC 5936 section 2.2.1).
     // OPT is a meta-TYPE too. ANY (255) is a QTYPE that asks about a name, so it passes
     const isMeta = (qtype >= 128 && qtype < TYPE.ANY) || qtype === TYPE.OPT;

@@ -53,7 +53,10 @@ const cases: readonly [name: string, type: string, want: string][] = [
   ['home.arpa', 'DS', 'nothing'],
   ['10.in-addr.arpa', 'DS', 'nothing'],
   ['resolver.arpa', 'A', noData('resolver.arpa')],
-  ['_dns.resolver.arpa', 'SVCB', noName('resolver.arpa')],
+  ['resolver.arpa', 'SOA', `NOERROR | ${soa('resolver.arpa')}`],
+  ['_dns.resolver.arpa', 'SVCB', noData('resolver.arpa')],
+  ['_dns.resolver.arpa', 'SOA', noData('resolver.arpa')],
+  ['a.b.c.resolver.arpa', 'A', noData('resolver.arpa')],
   // names that only look like special-use names
   ['.', 'NS', 'nothing'],
   ['arpa', 'NS', 'nothing'],

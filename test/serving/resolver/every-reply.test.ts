@@ -17,7 +17,7 @@ interface Way {
 }
 
 const WWW = { name: 'www.Example.com' };
-const { NOERROR, NXDOMAIN, REFUSED, SERVFAIL } = RCODE;
+const { FORMERR, NOERROR, NXDOMAIN, REFUSED, SERVFAIL } = RCODE;
 
 const upstreamSays = (say: Rig['says']) => (rig: Rig) => {
   rig.says = say;
@@ -53,6 +53,7 @@ const WAYS: readonly Way[] = [
   { reply: 'class CH', query: { name: 'Version.bind', type: 'TXT', qclass: 3 }, rcode: NOERROR, aa: true },
   { reply: 'class HS', query: { name: 'www.example.com', qclass: 4 }, rcode: REFUSED },
   { reply: 'meta type', query: { name: 'www.example.com', type: 'IXFR' }, rcode: REFUSED, ede: 18 },
+  { reply: 'NXNAME, RFC 9824', query: { name: 'www.example.com', type: 'NXNAME' }, rcode: FORMERR, ede: 30 },
   { reply: 'RD=0, nothing kept', query: { ...WWW, rd: false }, rcode: REFUSED },
   { reply: 'cached', query: WWW, rcode: NOERROR, prepare: cached },
   { reply: 'cached, RD=0', query: { ...WWW, rd: false }, rcode: NOERROR, prepare: cached },
