@@ -68,6 +68,11 @@ export function isReferral({
   return negativeTtlSeconds === undefined && (flags & (FLAG.AA | FLAG.RA)) === 0;
 }
 
+/** Whether a reply to a question with EDNS says that its server does not take EDNS (RFC 6891 sections 6.1.3 and 7). */
+export function refusesEdns({ rcode }: ResponseIndex): boolean {
+  return rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP || rcode === RCODE.BADVERS;
+}
+
 /** Bounded, because each is a metric label. */
 export type UnhelpfulReply = 'SERVFAIL' | 'REFUSED' | 'referral';
 

@@ -5,8 +5,7 @@
  * upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
-import { isAboutName, type ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { RCODE } from '../../protocol/words/codes.ts';
+import { isAboutName, type ResponseIndex, refusesEdns } from '../../protocol/wire/response-records.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import {
@@ -166,7 +165,7 @@ export interface AttemptHost {
     startedAtMs: number,
     probe: Probe | undefined,
   ): void;
-  /** With EDNS the upstream said FORMERR or NOTIMP to this question, and without EDNS something else. */
+  /** With EDNS the upstream said FORMERR, NOTIMP or BADVERS to this question, and without EDNS something else. */
   noteEdnsRefused(probe: Probe | undefined): void;
   onOver(attempt: Attempt): void;
 }
@@ -316,7 +315,7 @@ export class Attempt extends Exchange implements Deadline {
       this.#host.features.noteOwnCase(this.#question, this.#host.nowMs());
     const roundTripMs = reply.isRoundTrip ? elapsedMs : undefined;
     this.#host.noteReply(this.#transport, index, roundTripMs, this.#question.probes);
-    const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;
+    const saysNoEdns = refusesEdns(index);
     if (saysNoEdns && this.#withEdns) {
       this.#sendWithoutEdns();
       return;

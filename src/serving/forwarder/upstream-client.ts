@@ -244,7 +244,8 @@ export class UpstreamClient implements AttemptHost {
     // that no client's question is answered in the same way says more
     if (probe === 'plain') return;
     if (kind.isDatagram) this.features.noteUdpWorks();
-    if (index?.hasEdns) this.features.hasEdns = true;
+    // BADVERS stands in OPT, and version 0 is the first
+    if (index?.hasEdns && index.rcode !== RCODE.BADVERS) this.features.hasEdns = true;
     const unhelpful = index && unhelpfulReply(index);
     if (unhelpful !== undefined) this.#unhelpful[unhelpful]++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;

@@ -9,7 +9,9 @@ let lost = 0;
 const usesEdns = (world: VirtualUpstreams) => world.forwarder.snapshot().upstreams[0]?.usesEdns;
 
 t.test('an upstream that refuses EDNS for the root too is asked without it for 15 minutes', async (t) => {
-  for (const refusal of [formErr, { afterMs: 20, says: 4 }, { afterMs: 20, refusesEdns: true }] as const) {
+  const notImp = { afterMs: 20, says: 4 };
+  const badVers = { afterMs: 20, says: 16 };
+  for (const refusal of [formErr, notImp, badVers, { afterMs: 20, refusesEdns: true }] as const) {
     const world = new VirtualUpstreams([group('default', 'a')], ({ hasEdns }) =>
       hasEdns ? refusal : answers,
     );

@@ -182,9 +182,10 @@ function replyTo(
   const answers = answer === undefined ? [] : [Buffer.concat([Buffer.of(0xc0, 0x0c), answer.subarray(1)])];
   const authority = [AUTHORITIES.get(says) ?? []].flat();
   const option = extendedError === undefined ? [] : [0, 15, 0, 2, 0, extendedError];
+  const upperBits = typeof says === 'number' ? says >> 4 : 0;
   const opt =
-    withEdns || option.length > 0
-      ? [Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, option.length, ...option])]
+    withEdns || option.length > 0 || upperBits > 0
+      ? [Buffer.from([0, 0, 41, 4, 208, upperBits, 0, 0, 0, 0, option.length, ...option])]
       : [];
   const octets = Buffer.concat([
     exchange.message.subarray(0, exchange.questionEnd),
@@ -192,7 +193,7 @@ function replyTo(
     ...authority,
     ...opt,
   ]);
-  const flags = typeof says === 'number' ? 0x8180 | says : FLAGS[says];
+  const flags = typeof says === 'number' ? 0x8180 | (says & 15) : FLAGS[says];
   octets.writeUInt16BE(withAuthority ? flags | FLAG.AA : flags, 2);
   octets.writeUInt16BE(answers.length, 6);
   octets.writeUInt16BE(authority.length, 8);
