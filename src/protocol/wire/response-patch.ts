@@ -5,7 +5,7 @@
 
 import { TYPE } from '../words/codes.ts';
 import { FIXED_RR_OCTETS, FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
-import { skipName } from './message-names.ts';
+import { isSameName, skipName } from './message-names.ts';
 import type { Query } from './query.ts';
 import { leaveOut } from './relevance.ts';
 import { optLength, writeHeaderAndQuestion, writeOpt, writeTruncatedReply } from './reply.ts';
@@ -207,6 +207,34 @@ function patchTtls(
   }
 }
 
+/**
+ * Gives records of one set that differ in their TTL the smallest of them, in place. RFC 2181 section 5.2: for all purposes
+ * such a set has its lowest TTL. Signatures of one owner are of different sets (RFC 4034 section 3). Sets whose records stand
+ * apart are left as they are.
+ */
+export function evenTtls(octets: Uint8Array, { ttlOffsets, questionEnd }: ResponseIndex): void {
+  let ownerAt = questionEnd;
+  let firstAt = 0;
+  for (let at = 0; at < ttlOffsets.length; at++) {
+    const ttlAt = ttlOffsets[at] ?? 0;
+    const next = ttlAt + 6 + uint16At(octets, ttlAt + 4);
+    const nextTtlAt = ttlOffsets[at + 1] ?? 0;
+    const type = uint16At(octets, ttlAt - 4);
+    const goesOn = nextTtlAt > 0 && type === uint16At(octets, nextTtlAt - 4) && type !== TYPE.RRSIG;
+    if (!goesOn || !isSameName(octets, ownerAt, next)) {
+      if (at > firstAt) setToSmallest(octets, ttlOffsets.subarray(firstAt, at + 1));
+      firstAt = at + 1;
+    }
+    ownerAt = next;
+  }
+}
+
+function setToSmallest(octets: Uint8Array, ttlOffsets: Uint16Array): void {
+  let smallest = Number.POSITIVE_INFINITY;
+  for (const at of ttlOffsets) smallest = Math.min(smallest, uint32At(octets, at));
+  for (const at of ttlOffsets) putUint32(octets, at, smallest);
+}
+
 export interface IndexedResponse {
   readonly octets: Uint8Array;
   readonly index: ResponseIndex;
@@ -219,7 +247,9 @@ export interface IndexedResponse {
 export function withoutProofs({ octets, index }: IndexedResponse): IndexedResponse | undefined {
   if (!hasProofs(octets, index)) return { octets, index };
   const rest = leaveOut(octets, index, (type, section) => isProof(type, section, index.qtype));
-  return rest && indexed(rest);
+  const left = rest && indexed(rest);
+  const { rcode, hasEdns, extendedError } = index; // OPT is not in the copy
+  return left && { octets: left.octets, index: { ...left.index, rcode, hasEdns, extendedError } };
 }
 
 function indexed(octets: Uint8Array): IndexedResponse | undefined {

@@ -1,7 +1,7 @@
 /** Answers that are fetched first: forward the question, store the answer, and give a stored answer where none comes in time. */
 import { FLAG } from '../../protocol/wire/header.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { JUST_NOW } from '../../protocol/wire/response-patch.ts';
+import { evenTtls, JUST_NOW, withoutProofs } from '../../protocol/wire/response-patch.ts';
 import { isAboutName, isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
@@ -103,10 +103,13 @@ export class FetchedAnswers {
       cache.noteFailure(query, nowMs);
       return failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
     }
-    const kept = cache.store(query, fetched.octets, fetched.index, nowMs);
+    evenTtls(fetched.octets, fetched.index);
+    // RFC 4035 section 3.2.1: some upstreams give these records without DO
+    const fit = query.dnssecOk ? fetched : (withoutProofs(fetched) ?? fetched);
+    const kept = cache.store(query, fit.octets, fit.index, nowMs);
     // an answer that is not stored is given as it came, except that no TTL is longer than we would believe
-    if (kept === undefined) capTtls(fetched.octets, fetched.index, cache.settings.maxTtlSeconds);
-    const given = { answer: kept ?? fetched, ttl: JUST_NOW, extendedError: undefined };
+    if (kept === undefined) capTtls(fit.octets, fit.index, cache.settings.maxTtlSeconds);
+    const given = { answer: kept ?? fit, ttl: JUST_NOW, extendedError: undefined };
     return { origin: 'forwarded', given };
   }
 

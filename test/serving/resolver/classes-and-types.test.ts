@@ -58,7 +58,7 @@ t.test('other names and types in CH, and every other class, are REFUSED and neve
   t.equal(rig.now({ name: 'version.bind', type: 'TXT' }), 'pending', 'in class IN it is an ordinary name');
 });
 
-t.test('questions to a server (types 128 to 254, and OPT) are REFUSED with extended error 18', async (t) => {
+t.test('questions to a server (types 128 to 254, and OPT) are REFUSED, NXNAME is FORMERR', async (t) => {
   const rig = new Rig({
     records: [endpointRecord({ addresses: ['10.0.0.1'] })],
     rules: [
@@ -76,7 +76,9 @@ t.test('questions to a server (types 128 to 254, and OPT) are REFUSED with exten
       const isMeta = type === 41 || (type >= 128 && type <= 254);
       const reply = rig.now({ name, type, edns: {} }, 'tcp');
       const isRefused = typeof reply !== 'string' && reply.rcode === RCODE.REFUSED;
-      if (isMeta) t.match(reply, { rcode: RCODE.REFUSED, ede: 18, answers: [] }, `${name} type ${type}`);
+      const isNxName = type === 128; // RFC 9824 section 3.5
+      const want = isNxName ? { rcode: RCODE.FORMERR, ede: 30 } : { rcode: RCODE.REFUSED, ede: 18 };
+      if (isMeta) t.match(reply, { ...want, answers: [] }, `${name} type ${type}`);
       else if (isRefused) t.fail(`${name} type ${type} is refused`);
       const isParents = type === 43 && [ENDPOINT, 'own.example'].includes(name);
       if ((forwarded.includes(name) || isParents) !== (reply === 'pending') && !isMeta)

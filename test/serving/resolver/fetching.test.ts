@@ -1,6 +1,7 @@
 import t from 'tap';
 import { RCODE } from '../../../src/protocol/words/codes.ts';
-import { message } from '../../helpers/zone-text.ts';
+import { nameToWire } from '../../../src/protocol/words/name.ts';
+import { message, rawRecord } from '../../helpers/zone-text.ts';
 import { addresses, denial, Rig, type Says } from './rig.ts';
 
 const WWW = { name: 'www.example.com' };
@@ -357,4 +358,33 @@ t.test('`. NS` expires like any answer, and then waits at most 0.5 s', async (t)
   const asking = rig.timed({ name: '.', type: 'NS', edns: {} });
   await rig.time.advance(6000);
   t.match(await asking, { reply: { rcode: RCODE.NOERROR, ede: 3 }, afterMs: 500 });
+});
+
+t.test('records of one set have their smallest TTL (RFC 2181 section 5.2), also when it is 0', async (t) => {
+  for (const [ttls, want] of [
+    [[300, 20, 100], 20],
+    [[20, 300, 300], 20],
+    [[0, 60], 0],
+    [[0x8000_0001, 90_000], 86_400],
+  ] as const) {
+    const rig = new Rig();
+    rig.says = () =>
+      message({
+        question: ['www.example.com', 'A'],
+        answers: [
+          rawRecord('www.example.com', 'CNAME', 600, nameToWire('web.example.com')),
+          ...ttls.map((ttl, at) =>
+            rawRecord(at === 1 ? 'WEB.example.com' : 'web.example.com', 'A', ttl, [10, 0, 0, at]),
+          ),
+        ],
+      });
+    for (const when of ['given', 'kept']) {
+      const { answers } = await rig.answer(WWW);
+      t.strictSame(
+        answers.map(({ ttl }) => ttl),
+        [600, ...ttls.map(() => want)],
+        `${ttls}, ${when}`,
+      );
+    }
+  }
 });

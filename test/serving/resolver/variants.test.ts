@@ -223,3 +223,20 @@ t.test('types of proofs, asked for without DO, are given from an answer kept wit
   rig.down.add('default');
   t.strictSame(types(rig.now({ ...query({}, 'example'), type: 'DS' }) as ReadReply), ['DS']);
 });
+
+t.test('an upstream that signs without DO: no client without DO gets what it did not ask for', async (t) => {
+  for (const kind of ['positive', 'nodata', 'nxdomain'] as const) {
+    const rig = new Rig();
+    signing(rig, kind);
+    const { says } = rig;
+    rig.says = (question, route) => {
+      rig.asked.push({ ...rig.asked[0]!, dnssecOk: true });
+      const given = says(question, route);
+      rig.asked.pop();
+      return given;
+    };
+    const given = await rig.answer(query({}, 'www.example', { edns: {} }));
+    t.strictSame(types(given), expected(kind, false), kind);
+    t.strictSame(types(await rig.answer(query({}))), expected(kind, false), `${kind}, kept`);
+  }
+});
