@@ -1,7 +1,6 @@
 /**
- * The steps that answer without asking an upstream. Answers of our own: endpoint names, local zones, class CH. In an outage
- * also: the operator's rules, EC2's computed names, DS of our own zones, and names that a search list made. Stored answers
- * of upstreams: retained names, fresh answers, expired answers.
+ * The steps that answer without asking an upstream. Answers of our own: endpoint names, local zones, class CH; in an outage
+ * also the operator's rules, EC2's names, DS of our zones, names of a search list. Stored answers: retained, fresh, expired.
  */
 import { rcodeAt } from '../../protocol/wire/header.ts';
 import { composeOwnQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
@@ -54,7 +53,7 @@ export class OwnAnswers {
 
   metaType(turn: Turn): number {
     const { qtype } = turn.query;
-    // RFC 9824 section 3.5: this type stands only in proofs that a name does not exist
+    // RFC 9824 section 3.5
     if (qtype === TYPE.NXNAME) return writeEmpty(turn, RCODE.FORMERR, EXTENDED_ERROR.INVALID_QUERY_TYPE);
     // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, with zone transfers among them (RFC 5936 section 2.2.1).
     // OPT is a meta-TYPE too. ANY (255) is a QTYPE that asks about a name, so it passes
