@@ -2,14 +2,14 @@
 import { CONTROL_MESSAGES } from '../src/admin/control-server.ts';
 import { HTTP_MESSAGES } from '../src/admin/http-server.ts';
 import { HEALTH_MESSAGES } from '../src/commands/own-health.ts';
-import { DAEMON_MESSAGES } from '../src/daemon/daemon-messages.ts';
+import { DAEMON_MESSAGES } from '../src/daemon/server-report.ts';
 import { DRILL_MESSAGES } from '../src/drill/drill.ts';
 import { FAR_SIDE_MESSAGES } from '../src/far-side/outbound.ts';
 import { LINK_MESSAGES } from '../src/link/link-monitor.ts';
 import { type Declaration, LOG_MESSAGES } from '../src/log/log.ts';
 import { REFRESH_MESSAGES, RETAINED_MESSAGES } from '../src/refresh/refresh-messages.ts';
 import { RUNTIME_MESSAGES } from '../src/runtime/background.ts';
-import { FORWARDER_MESSAGES } from '../src/serving/forwarder/forwarder-messages.ts';
+import { FORWARDER_MESSAGES } from '../src/serving/forwarder/forwarder-report.ts';
 import { LISTENER_MESSAGES } from '../src/serving/listener/listener-messages.ts';
 import { STORE_MESSAGES } from '../src/store/store-messages.ts';
 

@@ -7,13 +7,12 @@
  */
 import { join } from 'node:path';
 import type { HttpServerOptions, Pages } from './admin/http-server.ts';
-import { DAEMON_MESSAGES } from './daemon/daemon-messages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { Daemon } from './daemon/running-daemon.ts';
-import { notReady } from './daemon/server-report.ts';
+import { DAEMON_MESSAGES, notReady } from './daemon/server-report.ts';
 import { watchTrend } from './daemon/trend-watch.ts';
 import type { Log } from './log/log.ts';
 import type { EndpointRecord } from './records/endpoint-record.ts';

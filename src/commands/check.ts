@@ -34,8 +34,16 @@ import { stateFindings } from './check/state.ts';
 import { askUpstreams, publicFindings, upstreamFindings } from './check/upstreams.ts';
 import { explainNoConfig, searchConfig } from './running-server.ts';
 import { readHttpAddress } from './server-client.ts';
-import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
-import { type Paint, paintForTerminal, plural, print } from './terminal.ts';
+import {
+  EXIT,
+  type ExitCode,
+  OPTION,
+  type Paint,
+  paintForTerminal,
+  plural,
+  print,
+  type Run,
+} from './subcommand.ts';
 
 export interface CheckOptions {
   readonly config?: string;

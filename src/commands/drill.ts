@@ -11,8 +11,19 @@ import {
 import { readDuration } from '../config/kinds/quantity.ts';
 import { ageText } from '../report/report.ts';
 import { command as give, type ServerOptions } from './running-server.ts';
-import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { columns, type Paint, paintForTerminal, plural, print, printable } from './terminal.ts';
+import {
+  columns,
+  EXIT,
+  type ExitCode,
+  OPTION,
+  type Paint,
+  paintForTerminal,
+  plural,
+  print,
+  printable,
+  type Run,
+  stateOption,
+} from './subcommand.ts';
 
 export function define(command: Command, { ended }: Run): void {
   const subcommand = (name: string, about: string) =>

@@ -6,8 +6,18 @@ import { typeFromText } from '../protocol/words/codes.ts';
 import { reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { ageText, agoText } from '../report/report.ts';
 import { command as ask, type ServerOptions } from './running-server.ts';
-import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { columns, type Paint, paintForTerminal, print, printable } from './terminal.ts';
+import {
+  columns,
+  EXIT,
+  type ExitCode,
+  OPTION,
+  type Paint,
+  paintForTerminal,
+  print,
+  printable,
+  type Run,
+  stateOption,
+} from './subcommand.ts';
 
 interface ExplainOptions extends ServerOptions {
   readonly json?: true;

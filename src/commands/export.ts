@@ -6,7 +6,7 @@
 import { networkInterfaces } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
-import { ipv4Network } from '../config/kinds/address-key.ts';
+import { ipv4Network } from '../config/kinds/text.ts';
 import { isLinkLocal, isLoopbackText, socketText } from '../protocol/words/address-text.ts';
 import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../records/endpoint-record.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
@@ -32,8 +32,7 @@ import {
   searchConfig,
 } from './running-server.ts';
 import { getStatus } from './server-client.ts';
-import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { columns, explain } from './terminal.ts';
+import { columns, EXIT, type ExitCode, explain, OPTION, type Run, stateOption } from './subcommand.ts';
 
 interface ExportOptions extends ServerOptions {
   readonly format: string;

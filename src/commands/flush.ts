@@ -2,8 +2,17 @@
 import type { Command } from 'commander';
 import { FLUSH_PATH, type FlushReport, flushReport } from '../admin/name-control.ts';
 import { commander, command as give, type ServerOptions } from './running-server.ts';
-import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { explain, plural, print, printable } from './terminal.ts';
+import {
+  EXIT,
+  type ExitCode,
+  explain,
+  OPTION,
+  plural,
+  print,
+  printable,
+  type Run,
+  stateOption,
+} from './subcommand.ts';
 
 interface FlushOptions extends ServerOptions {
   readonly below?: true;

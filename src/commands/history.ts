@@ -6,17 +6,21 @@ import { LEDGER_KINDS } from '../store/ledger-format.ts';
 import { type LedgerReading, type ReadEntry, readLedger } from '../store/ledger-reader.ts';
 import { sentenceOfEntry } from '../store/ledger-sentence.ts';
 import { findPlace, type ServerOptions } from './running-server.ts';
-import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import {
   columns,
+  EXIT,
+  type ExitCode,
   explain,
+  OPTION,
   type Paint,
   paintForTerminal,
   plural,
   print,
   printable,
+  type Run,
+  stateOption,
   tonedText,
-} from './terminal.ts';
+} from './subcommand.ts';
 
 interface HistoryOptions extends ServerOptions {
   readonly kind?: readonly string[];

@@ -19,8 +19,7 @@ import { systemCode } from '../store/file-system.ts';
 import { SILENT } from './check/site.ts';
 import { policyFor } from './iam-policy.ts';
 import { installedEnvironment } from './running-server.ts';
-import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, type Run } from './subcommand.ts';
-import { explain, print } from './terminal.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, explain, print, type Run } from './subcommand.ts';
 
 interface InitOptions {
   readonly cluster?: string;

@@ -9,8 +9,18 @@ import { CLASS, RCODE, rcodeName, TYPE, typeFromText, typeName } from '../protoc
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { type ExtendedError, exchange, type LookupReply, readReply } from './dns-exchange.ts';
 import { findPlace } from './running-server.ts';
-import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
-import { columns, explain, type Paint, paintForTerminal, print, printable } from './terminal.ts';
+import {
+  columns,
+  EXIT,
+  type ExitCode,
+  explain,
+  OPTION,
+  type Paint,
+  paintForTerminal,
+  print,
+  printable,
+  type Run,
+} from './subcommand.ts';
 
 interface LookupOptions {
   readonly server?: SocketAddress;

@@ -8,8 +8,16 @@ import { PIN_PATH, type PinReport, pinReport, UNPIN_PATH } from '../admin/pin-co
 import { readDuration } from '../config/kinds/quantity.ts';
 import { ageText } from '../report/report.ts';
 import { commander, command as give, type ServerOptions } from './running-server.ts';
-import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { explain, print, printable } from './terminal.ts';
+import {
+  EXIT,
+  type ExitCode,
+  explain,
+  OPTION,
+  print,
+  printable,
+  type Run,
+  stateOption,
+} from './subcommand.ts';
 
 interface PinOptions extends ClusterOptions {
   readonly for: number;

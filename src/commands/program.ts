@@ -2,8 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Signals } from '../runtime/signals.ts';
-import { type Define, EXIT, type ExitCode, type Run } from './subcommand.ts';
-import { watchOutput } from './terminal.ts';
+import { type Define, EXIT, type ExitCode, type Run, watchOutput } from './subcommand.ts';
 
 type Subcommand = readonly [name: string, about: string, load: () => Promise<{ readonly define: Define }>];
 

@@ -15,8 +15,7 @@ import { DEFAULT_STATE_DIRECTORY } from '../config/source-text.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { readConfig } from './config-file.ts';
 import { getStatus, sendCommand } from './server-client.ts';
-import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
-import { explain, plural } from './terminal.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, explain, plural } from './subcommand.ts';
 
 /** The places at which commands reach a server. */
 export interface Places {

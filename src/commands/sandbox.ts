@@ -12,8 +12,7 @@ import { callSandbox } from '../../sandbox/control-client.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { SandboxError } from '../../sandbox/sandbox-error.ts';
 import { AdminError, startHttpServer } from '../admin/http-server.ts';
-import { EXIT, type ExitCode, type Run } from './subcommand.ts';
-import { explain, print } from './terminal.ts';
+import { EXIT, type ExitCode, explain, print, type Run } from './subcommand.ts';
 
 interface SandboxOptions {
   readonly port: number;

@@ -6,8 +6,19 @@ import type { Cell, Panel } from '../report/report.ts';
 import { askForLife } from './own-health.ts';
 import { findPlace } from './running-server.ts';
 import { getPage, getPanels, getStatus, readHttpAddress } from './server-client.ts';
-import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
-import { columns, explain, type Paint, paintForTerminal, print, printable, tonedText } from './terminal.ts';
+import {
+  columns,
+  EXIT,
+  type ExitCode,
+  explain,
+  OPTION,
+  type Paint,
+  paintForTerminal,
+  print,
+  printable,
+  type Run,
+  tonedText,
+} from './subcommand.ts';
 
 interface StatusOptions {
   readonly admin?: SocketAddress;

@@ -25,10 +25,10 @@ import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
 import type { Ledger } from '../store/ledger.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { StateStore } from '../store/state-store.ts';
-import { DAEMON_MESSAGES } from './daemon-messages.ts';
 import { changeEvents, WithheldChronicle } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
 import type { ConfigInForce } from './routes.ts';
+import { DAEMON_MESSAGES } from './server-report.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 
 /** Records that are brought into the table in one turn of the event loop: each takes some 30 microseconds. */

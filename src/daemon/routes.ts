@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import { isLoopbackText } from '../protocol/words/address-text.ts';
 import type { Steps } from '../runtime/slices.ts';
-import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
+import type { Upstream, UpstreamGroup } from '../serving/forwarder/exchange.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { SiteNames } from '../serving/local-zones/local-zones.ts';

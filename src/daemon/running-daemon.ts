@@ -4,12 +4,12 @@ import { ConfigError } from '../config/fault.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
-import { DAEMON_MESSAGES } from './daemon-messages.ts';
 import type { DaemonParts } from './parts.ts';
 import { askedRegions, clusterSettings } from './refresh-rooms.ts';
 import { composeStatus, type StatusReport } from './report.ts';
 import type { Rooms } from './rooms.ts';
 import { changedZones, type Routes, routesOf, upstreamsBoundHere } from './routes.ts';
+import { DAEMON_MESSAGES } from './server-report.ts';
 import { intakeRules, resolverRules } from './serving-rooms.ts';
 
 export interface Vitals {

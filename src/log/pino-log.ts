@@ -4,8 +4,7 @@
  * Pino is loaded after the first answer: until then lines wait here, in their order and with their times.
  */
 import { constants, fstatSync, openSync, write } from 'node:fs';
-import { LOG_MESSAGES, type Log } from './log.ts';
-import { type LogLevel, WaitingLog } from './waiting-log.ts';
+import { LOG_MESSAGES, type Log, type LogLevel, WaitingLog } from './log.ts';
 
 interface LogOptions {
   readonly level: LogLevel;

@@ -2,7 +2,7 @@
 import { type DestinationStream, pino } from 'pino';
 import type { Log } from './log.ts';
 
-/** `nowMs` says when the line at hand came. Takes lines of every level: waiting-log.ts has asked for the level. */
+/** `nowMs` says when the line at hand came. Takes lines of every level: `WaitingLog` has asked for the level. */
 export function pinoLogger(stream: DestinationStream, nowMs: () => number): Log {
   return pino(
     {

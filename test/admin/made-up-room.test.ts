@@ -8,7 +8,7 @@ import { startHttpServer } from '../../src/admin/http-server.ts';
 import { createPages } from '../../src/admin/pages.ts';
 import { getPanels } from '../../src/commands/server-client.ts';
 import { panelLines } from '../../src/commands/status.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
 import { metricsOf, type RoomReport, single, toned } from '../../src/report/report.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { statusTexts } from '../../src/admin/status-page.ts';
 import { panelLines } from '../../src/commands/status.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { panelsOf, type RetainedReport, report } from './report-fixture.ts';
 
 const statusPage = (panels: Parameters<typeof statusTexts>[0]) => [...statusTexts(panels)].join('');

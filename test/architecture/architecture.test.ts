@@ -237,7 +237,7 @@ t.test('work that nobody waits for starts in one way: inBackground, or a timer',
 
 t.test('a transport to upstreams is a file that is handed in: no other file knows it', async (t) => {
   const room = 'serving/forwarder';
-  const known = ['exchange.ts', 'upstream.ts', 'tcp.ts'].map((name) => `${room}/${name}`); // TLS is a stream of TCP
+  const known = ['exchange.ts', 'tcp.ts'].map((name) => `${room}/${name}`); // TLS is a stream of TCP
   const transports = files.filter(({ code }) =>
     /export (?:function|const) \w+[^;{=]*: TransportKind\b/.test(code),
   );

@@ -4,7 +4,7 @@ import t from 'tap';
 import { problem } from '../../src/commands/check/finding.ts';
 import { inspectDirectory } from '../../src/commands/check/state.ts';
 import { findAll, report } from '../../src/commands/check.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { load } from '../config/loading.ts';
 import { run } from './running.ts';
 import { fresh, NOW_MS, writeConfig, writeState } from './state-files.ts';

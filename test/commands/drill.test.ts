@@ -5,7 +5,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { type DrillReportBody, drillRoutes } from '../../src/admin/drill-control.ts';
 import { drillLines } from '../../src/commands/drill.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { control, leaveSocket, shortDirectory } from '../admin/control-fixture.ts';
 import { asked } from '../drill/asked.ts';
 import { virtualDrill } from '../drill/virtual-drill.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { historyLines, localTime, readSince } from '../../src/commands/history.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { composeLine, type LedgerEvent } from '../../src/store/ledger-format.ts';
 import { type ReadEntry, readLedger } from '../../src/store/ledger-reader.ts';
 import { SAMPLES, sample } from '../store/ledger-events.ts';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { readExtendedErrors, readReply } from '../../src/commands/dns-exchange.ts';
 import { readQuestion, replyText } from '../../src/commands/lookup.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { parseQuery, Query, VERDICT } from '../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../src/protocol/wire/response.ts';
 import { nameToWire } from '../../src/protocol/words/name.ts';

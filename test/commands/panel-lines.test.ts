@@ -1,6 +1,6 @@
 import t from 'tap';
 import { panelLines } from '../../src/commands/status.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { endpoint, panelsOf, report, serverReport } from '../admin/report-fixture.ts';
 
 const lines = (of = report()) => panelLines(panelsOf(of), paintNothing);

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import t from 'tap';
-import { columns, printable } from '../../src/commands/terminal.ts';
+import { columns, printable } from '../../src/commands/subcommand.ts';
 import { ageText } from '../../src/report/report.ts';
 import { freePorts } from '../scenarios/free-ports.ts';
 import { PROGRAM } from '../scenarios/server-process.ts';

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { ControlRefusal } from '../../src/admin/control-route.ts';
 import { explainReport } from '../../src/admin/name-control.ts';
 import { explainLines } from '../../src/commands/explain.ts';
-import { paintNothing } from '../../src/commands/terminal.ts';
+import { paintNothing } from '../../src/commands/subcommand.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
 import { ENDPOINT, openSite } from './virtual-site.ts';
 

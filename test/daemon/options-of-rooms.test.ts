@@ -9,7 +9,7 @@ import {
   upstreamsBoundHere,
 } from '../../src/daemon/routes.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
-import { DEFAULT_SETTINGS } from '../../src/serving/forwarder/upstream.ts';
+import { DEFAULT_SETTINGS } from '../../src/serving/forwarder/exchange.ts';
 import { awsNames, failsWhileDisconnected } from '../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';
 import { load, SMALLEST } from '../config/loading.ts';

@@ -1,7 +1,7 @@
 /** A finding of `check`, and how a person sees it. */
 
 import { ageText } from '../../report/report.ts';
-import { type Paint, printable } from '../terminal.ts';
+import { type Paint, printable } from '../subcommand.ts';
 import { CODES, type Code, type CodeRow } from './codes.ts';
 
 export interface Finding {

@@ -7,7 +7,7 @@ import { socketText } from '../../protocol/words/address-text.ts';
 import { servedIn } from '../../records/endpoint-record.ts';
 import { ageText } from '../../report/report.ts';
 import { getStatus, sendCommand } from '../server-client.ts';
-import { plural } from '../terminal.ts';
+import { plural } from '../subcommand.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type ServerFacts, type Site, type SiteEndpoint, serverFacts } from './site.ts';
 

@@ -9,7 +9,7 @@ import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../../records/endpoint-record.ts';
 import { ageText } from '../../report/report.ts';
 import type { EndpointsFile } from '../../store/endpoints-format.ts';
-import { printable } from '../terminal.ts';
+import { printable } from '../subcommand.ts';
 
 export interface ExportFormat {
   /** One line for the help. */

@@ -27,15 +27,17 @@ import {
   wholeNumber,
 } from '../key.ts';
 import { isInside } from '../kinds/address.ts';
-import { ipv4Address, ipv4Network, serverAddress } from '../kinds/address-key.ts';
 import { duration, durationText } from '../kinds/quantity.ts';
 import {
   absolutePath,
   clusterName,
   domainName,
   hostedZoneId,
+  ipv4Address,
+  ipv4Network,
   profileName,
   regionName,
+  serverAddress,
   vpcId,
 } from '../kinds/text.ts';
 

@@ -7,9 +7,8 @@ import { type Findings, type Items, notMoreThan, type Place } from '../declarati
 import { type Path, pathText } from '../fault.ts';
 import { choice, defaulted, flag, list, optional, section, wholeNumber } from '../key.ts';
 import type { SocketAddress } from '../kinds/address.ts';
-import { listenAddress, network } from '../kinds/address-key.ts';
 import { duration, durationOrUnlimited, durationText, size, ttl } from '../kinds/quantity.ts';
-import { absolutePath, characterString, domainName } from '../kinds/text.ts';
+import { absolutePath, characterString, domainName, listenAddress, network } from '../kinds/text.ts';
 import { DEFAULT_STATE_DIRECTORY } from '../source-text.ts';
 
 export const listen = section(

@@ -1,10 +1,10 @@
 /**
- * Texts with bounds: paths, the strings of `identity`, and names of AWS, which go into requests. Domain names as an operator
+ * Kinds of keys whose values are texts: addresses and networks (address.ts reads them), paths, the strings of `identity`, and names of AWS, which go into requests. Domain names as an operator
  * writes them are brought into lower case, without the last dot.
  */
 import { domainToASCII } from 'node:url';
 import { type Reading, textKind } from '../key.ts';
-import { parseAddress } from './address.ts';
+import { parseAddress, readIpv4Address, readIpv4Network, readNetwork, readSocketAddress } from './address.ts';
 
 export function absolutePath(example: string) {
   return textKind(readAbsolutePath, { allowed: 'an absolute path', example, pattern: '^/' });
@@ -161,3 +161,44 @@ function nonAscii(name: string): Reading<never> {
   if (ascii === '' || ascii === name) return { message: 'a name with a space or a control character' };
   return { message: 'not in ASCII', fix: `write ${ascii}` };
 }
+
+/** A single IPv4 address that a machine can have. */
+export function ipv4Address() {
+  return textKind(readIpv4Address, { allowed: 'an IPv4 address, such as 10.0.3.10', pattern: '^[0-9.]+$' });
+}
+
+/** A network of either family, as `10.0.0.0/8`. */
+export function network() {
+  return textKind((text) => readNetwork(text), {
+    allowed: 'a network in CIDR form, such as 10.0.0.0/8 or fd00::/8',
+    pattern: '^[0-9A-Fa-f.:]+/[0-9]{1,3}$',
+  });
+}
+
+/** An IPv4 network, as `10.0.0.0/8`. */
+export function ipv4Network() {
+  return textKind(readIpv4Network, {
+    allowed: 'an IPv4 network in CIDR form, such as 10.0.0.0/8',
+    pattern: '^[0-9.]+/[0-9]{1,2}$',
+  });
+}
+
+/** An address to listen on; port 0 stands for any free port. */
+export function listenAddress(defaultPort: number) {
+  return textKind((text) => readSocketAddress(text, defaultPort, 0), {
+    allowed: `an address with an optional port (default ${defaultPort}), such as 127.0.0.1:${defaultPort} or [::1]:${defaultPort}`,
+    pattern: `^[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN}$`,
+  });
+}
+
+/** The address of a server that this host connects to. */
+export function serverAddress(defaultPort: number) {
+  return textKind((text) => readSocketAddress(text, defaultPort, 1), {
+    allowed: `an address with an optional port (default ${defaultPort}), such as 10.0.0.9:${defaultPort} or [fd00::9]:${defaultPort}`,
+    example: `10.0.0.9:${defaultPort}`,
+    pattern: `^[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN}$`,
+  });
+}
+
+/** In the pattern of an address with an optional port: the interface of a link-local address. */
+export const ZONE_PATTERN = '(%[^%/\\s\\]]+(\\](:[0-9]+)?)?)?';

@@ -3,8 +3,7 @@
 import { socketText } from '../../protocol/words/address-text.ts';
 import { type Reading, textKind } from '../key.ts';
 import { parseAddress, readSocketAddress, type SocketAddress } from './address.ts';
-import { ZONE_PATTERN } from './address-key.ts';
-import { readDomainName } from './text.ts';
+import { readDomainName, ZONE_PATTERN } from './text.ts';
 
 /** Plain data: finding an upstream takes no DNS. */
 export interface UpstreamServer extends SocketAddress {

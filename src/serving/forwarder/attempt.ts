@@ -11,6 +11,7 @@ import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import {
   Exchange,
   type ExchangeEnd,
+  type ForwardSettings,
   type Transport,
   type TransportKind,
   type UpstreamFailure,
@@ -23,7 +24,6 @@ import {
   type Question,
   questionEndOf,
 } from './question.ts';
-import type { ForwardSettings } from './upstream.ts';
 
 /** Receives the result of an attempt: perhaps `onOverdue` first, then an answer or a failure, and then no further call. */
 export interface AttemptListener {

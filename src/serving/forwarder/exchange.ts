@@ -1,5 +1,6 @@
 /**
- * The contract of a transport, and what it carries: one query to one upstream, and one reply. A transport sends the message
+ * The contract of a transport, and what it carries: one query to one upstream, and one reply. At the end: an upstream as the
+ * operator configures it. A transport sends the message
  * and ends the exchange with the reply that `matchReply` accepts. It knows neither timeouts nor retries: attempt.ts does.
  * A new transport is a `TransportKind` in a file of its own, as udp.ts, tcp.ts and tls.ts have one; daemon/serving-rooms.ts
  * hands it in, and config/kinds/upstream.ts says how an operator writes it.
@@ -12,7 +13,6 @@ import { lower } from '../../protocol/words/name.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { Upstream } from './upstream.ts';
 
 export interface TransportKind {
   open(upstream: Upstream, context: TransportContext): Transport;
@@ -209,3 +209,51 @@ function hasSameQuestion(
   }
   return true;
 }
+
+export interface Upstream {
+  /** As the operator wrote it: for logs, metrics and outcomes. */
+  readonly text: string;
+  /** An IPv4 or IPv6 address in canonical text (a link-local one with its scope: `fe80::1%eth0`), never a name. */
+  readonly address: string;
+  readonly port: number;
+  /** The only transport that may be used, such as `tls`. Without it: UDP, and TCP where UDP fails. */
+  readonly transport?: string;
+  /** The name or address that the upstream's certificate must be valid for. */
+  readonly serverName?: string;
+}
+
+/** Upstreams that stand in for each other, in the order of preference. */
+export interface UpstreamGroup {
+  /** The apex of the names that go to this group, `.` for all other names; unique among the groups. */
+  readonly name: string;
+  readonly upstreams: readonly Upstream[];
+}
+
+/** Returns the same key for two spellings of one server; both spellings then share health and sockets. */
+export function upstreamKey({ address, port, transport = '', serverName = '' }: Upstream): string {
+  return `${address} ${port} ${transport} ${serverName}`;
+}
+
+/** Replaced whole at a reload. */
+export interface ForwardSettings {
+  /** For one question in all, every attempt with every upstream included. */
+  readonly deadlineMs: number;
+  /** Bounds of one attempt's timeout. */
+  readonly attemptMinMs: number;
+  readonly attemptMaxMs: number;
+  /** Clients' questions in flight at a time. */
+  readonly inFlight: number;
+  /** Names are sent in a random case (0x20), and replies must bring it back. Without it each exchange has its own port. */
+  readonly caseRandomization: boolean;
+  /** AD of the upstreams is believed, so queries ask for it. */
+  readonly trustAuthenticatedData: boolean;
+}
+
+export const DEFAULT_SETTINGS: ForwardSettings = {
+  deadlineMs: 5_000,
+  attemptMinMs: 200,
+  attemptMaxMs: 2_000,
+  inFlight: 1_000,
+  caseRandomization: true,
+  trustAuthenticatedData: false,
+};

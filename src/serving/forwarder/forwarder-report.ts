@@ -1,4 +1,6 @@
-/** Reports the state of the forwarder: its upstreams, and its pending questions. */
+/** What an operator sees of the forwarder: its log lines, and the report of its upstreams and pending questions. */
+
+import { messages } from '../../log/log.ts';
 import type { UnhelpfulReply } from '../../protocol/wire/response-records.ts';
 import {
   byLabel,
@@ -13,8 +15,19 @@ import {
 import type { Steps } from '../../runtime/slices.ts';
 import type { FailureReason } from './exchange.ts';
 import type { CutName } from './name-health.ts';
-import type { Difference } from './own-questions.ts';
 import type { Overload } from './question.ts';
+
+export interface Opinion {
+  readonly upstream: string;
+  /** Addresses in order of their text, or the answer without any: `NXDOMAIN`, `no addresses`. */
+  readonly says: string;
+}
+
+/** Two upstreams that answer differently about one name. */
+export interface Difference {
+  readonly name: string;
+  readonly opinions: readonly [Opinion, Opinion];
+}
 
 /** The forwarder as plain data, for metrics and status. */
 export interface ForwarderSnapshot {
@@ -264,3 +277,48 @@ function stateOf(one: UpstreamStatus): Cell {
   const shown = cutFailures.map(({ name, failure }) => `${name} (${failure})`);
   return toned('doubtful', `up, but not for ${shown.join(', ')}${more}`);
 }
+
+const UPSTREAM = { upstream: 'the upstream' };
+
+export const FORWARDER_MESSAGES = messages({
+  down: {
+    level: 'warn',
+    text: 'upstream is down',
+    fields: { ...UPSTREAM, reason: 'the failure', detail: 'the failure in words' },
+    fix: 'in a cut: nothing. Otherwise check the upstream: names that were asked before are answered stale',
+  },
+  up: { level: 'info', text: 'upstream is up', fields: UPSTREAM },
+  loop: {
+    level: 'warn',
+    text: 'upstream sends our own queries back to us: check where it forwards to',
+    fields: { ...UPSTREAM, zone: 'the zone that it is asked for' },
+    fix: 'name an upstream that does not forward to this server',
+  },
+  caseLost: {
+    level: 'info',
+    text: 'upstream loses the case of names: a port for each question instead',
+    fields: UPSTREAM,
+  },
+  withoutEdns: {
+    level: 'info',
+    text: 'upstream refuses EDNS: asking without it for a while',
+    fields: UPSTREAM,
+  },
+  ednsDropped: {
+    level: 'warn',
+    text: 'upstream answers without EDNS, and drops questions with EDNS: asking without it for a while',
+    fields: UPSTREAM,
+    fix: 'let DNS messages with an OPT record pass in the firewalls on the way to it: without EDNS there is no DNSSEC, and answers of more than 512 octets need TCP',
+  },
+  differ: {
+    level: 'warn',
+    text: 'upstreams differ about an endpoint',
+    fields: { name: 'the endpoint', opinions: 'each upstream and its answer' },
+    fix: 'correct the upstream whose answer is wrong: a private zone or an old record, most likely',
+  },
+  agree: {
+    level: 'info',
+    text: 'upstreams agree again about an endpoint',
+    fields: { name: 'the endpoint' },
+  },
+});

@@ -26,9 +26,14 @@ import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { DeadlineSweep, type Timers } from '../../runtime/timers.ts';
 import type { Reply, Route } from '../turn.ts';
-import type { Transports } from './exchange.ts';
-import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
-import type { ForwarderSnapshot, UpstreamSnapshot } from './forwarder-report.ts';
+import {
+  DEFAULT_SETTINGS,
+  type ForwardSettings,
+  type Transports,
+  type Upstream,
+  type UpstreamGroup,
+} from './exchange.ts';
+import { FORWARDER_MESSAGES, type ForwarderSnapshot, type UpstreamSnapshot } from './forwarder-report.ts';
 import {
   chooseMembers,
   claimTrial,
@@ -53,7 +58,6 @@ import {
   questionOf,
   saysNothing,
 } from './question.ts';
-import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
 import type { ClientContext, LinkCuts, UpstreamEvidence } from './upstream-client.ts';
 
 export interface ForwarderOptions {

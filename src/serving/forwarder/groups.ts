@@ -15,8 +15,8 @@ import type { Steps } from '../../runtime/slices.ts';
 import type { Deadline } from '../../runtime/timers.ts';
 import type { Route } from '../turn.ts';
 import type { AttemptListener } from './attempt.ts';
+import { type Upstream, type UpstreamGroup, upstreamKey } from './exchange.ts';
 import { type ForwardFailure, forwardFailure, notAsked, ownQuestion } from './question.ts';
-import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
 
 /**

@@ -11,7 +11,7 @@ import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
+import { type Difference, FORWARDER_MESSAGES, type Opinion } from './forwarder-report.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './question.ts';
 
 export type Ask = (query: Query) => Promise<ForwardOutcome>;
@@ -113,18 +113,6 @@ function isStale(outcome: ForwardOutcome): boolean {
 
 function hasAnswer(outcome: ForwardOutcome): boolean {
   return outcome.kind === 'response' && outcome.index.rcode === RCODE.NOERROR && outcome.index.answersQtype;
-}
-
-interface Opinion {
-  readonly upstream: string;
-  /** Addresses in order of their text, or the answer without any: `NXDOMAIN`, `no addresses`. */
-  readonly says: string;
-}
-
-/** Two upstreams that answer differently about one name. */
-export interface Difference {
-  readonly name: string;
-  readonly opinions: readonly [Opinion, Opinion];
 }
 
 /** Names are asked for every minute or so. A name that a reload has removed is forgotten after this time. */

@@ -16,8 +16,8 @@ import {
   type Transport,
   type TransportContext,
   type TransportKind,
+  type Upstream,
 } from './exchange.ts';
-import type { Upstream } from './upstream.ts';
 
 export function openTcp({ address, port }: Upstream, context: TransportContext): StreamTransport {
   const socket = () => connect({ host: address, port, noDelay: true });

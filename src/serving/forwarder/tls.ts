@@ -7,9 +7,8 @@
  */
 import { isIP } from 'node:net';
 import type { ConnectionOptions, checkServerIdentity } from 'node:tls';
-import type { TransportContext, TransportKind } from './exchange.ts';
+import type { TransportContext, TransportKind, Upstream } from './exchange.ts';
 import { StreamTransport } from './tcp.ts';
-import type { Upstream } from './upstream.ts';
 
 /** `ca`: certificates in PEM that are trusted in place of the system's. */
 export function tls(ca?: readonly string[]): TransportKind {

@@ -14,8 +14,8 @@ import {
   socketName,
   type Watch,
 } from '../../runtime/datagrams.ts';
+import type { Upstream } from './exchange.ts';
 import { type OpenUdpSocket, openUdpSocket, type UpstreamSocket, type UpstreamSocketEvents } from './udp.ts';
-import type { Upstream } from './upstream.ts';
 
 /** Replies taken from one socket at a time: as many as it has exchanges, and some forgeries. */
 const BATCH = 16;

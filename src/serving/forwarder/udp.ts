@@ -20,8 +20,8 @@ import {
   type Transport,
   type TransportContext,
   type TransportKind,
+  type Upstream,
 } from './exchange.ts';
-import type { Upstream } from './upstream.ts';
 
 export interface UdpOptions extends Omit<TransportContext, 'timers'> {
   /** Exchanges that one socket carries, one after the other or side by side. */

@@ -15,13 +15,18 @@ import {
   type OpenTransport,
   UpstreamFeatures,
 } from './attempt.ts';
-import type { FailureReason, TransportContext, Transports, UpstreamFailure } from './exchange.ts';
-import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
-import type { UpstreamSnapshot } from './forwarder-report.ts';
+import type {
+  FailureReason,
+  ForwardSettings,
+  TransportContext,
+  Transports,
+  Upstream,
+  UpstreamFailure,
+} from './exchange.ts';
+import { FORWARDER_MESSAGES, type UpstreamSnapshot } from './forwarder-report.ts';
 import { NameHealth, type SuffixHealth } from './name-health.ts';
 import { type EvidenceWanted, Probing } from './probing.ts';
 import type { Probe, Question } from './question.ts';
-import type { ForwardSettings, Upstream } from './upstream.ts';
 
 export interface UpstreamEvidence {
   /** The upstream's text. */

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type SecureVersion } from 'node:tls';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
-import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
+import type { Upstream } from '../../../src/serving/forwarder/exchange.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 
 /** What forwarders under test want, as the link does by default. */

@@ -5,8 +5,8 @@ import type {
   Transport,
   TransportKind,
   Transports,
+  Upstream,
 } from '../../../src/serving/forwarder/exchange.ts';
-import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { socketTransports } from './udp-kinds.ts';
 
 /** Gives each exchange in flight its own ID, and leaves it to `onStart` to end it. */

@@ -6,14 +6,13 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
+import type { ExchangeEnd, Upstream } from '../../../src/serving/forwarder/exchange.ts';
 import {
   type OpenUdpSocket,
   type UdpOptions,
   UdpTransport,
   type UpstreamSocketEvents,
 } from '../../../src/serving/forwarder/udp.ts';
-import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { type Asked, answerTo, HandMadeUpstream } from './hand-made-upstream.ts';
 import { exchangeFor, Mismatches, run } from './one-exchange.ts';
