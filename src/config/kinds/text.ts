@@ -1,6 +1,6 @@
 /**
- * Kinds of keys whose values are texts: addresses and networks (address.ts reads them), paths, the strings of `identity`, and names of AWS, which go into requests. Domain names as an operator
- * writes them are brought into lower case, without the last dot.
+ * Kinds of keys whose values are texts: addresses and networks (address.ts reads them), paths, the strings of `identity`, and
+ * names of AWS, which go into requests. Domain names as an operator writes them are brought into lower case, without the last dot.
  */
 import { domainToASCII } from 'node:url';
 import { type Reading, textKind } from '../key.ts';
