@@ -21,7 +21,7 @@ import { type ClientContext, UpstreamClient } from './upstream-client.ts';
 
 /**
  * - `usual`    one upstream after the other, within the deadline
- * - `doubted`  as usual, with less patience: three domains fail already, and most answers do not take as long
+ * - `doubted`  as usual, with less patience: other domains fail already, and most answers do not take as long
  * - `trial`    the question is about a name that seems to be cut. Every upstream is asked at once and only once, no client
  *              waits longer than for one attempt, and silence does not count against an upstream as a whole
  */
@@ -40,7 +40,7 @@ export function chooseMembers(
   // upstreams that fail for this suffix are left out while others do not
   const willing = where(members, (member) => member.isWilling(query, nowMs));
   if (willing.length > 0) {
-    const isDoubted = !isOwn && willing.every(({ client }) => client.suffixes.isInDoubt(nowMs));
+    const isDoubted = !isOwn && willing.every(({ client }) => client.names.isInDoubt(nowMs));
     return { kind: isDoubted ? 'doubted' : 'usual', members: willing };
   }
   const usable = where(members, (member) => member.isUsable(nowMs));

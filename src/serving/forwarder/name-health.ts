@@ -11,7 +11,8 @@
  *     a cut ends         with one answer at or under the suffix, of the type that failed, or of any type where A did; 30 s
  *                        after the last failure; when the link or the upstream comes back
  *
- * While the link is known to be down, or three domains fail already, one failure less is enough.
+ * While the link is known to be down, or three domains fail already, one failure less is enough. Clients then wait a shorter
+ * time for a name without any evidence; while the link is down one domain that fails is enough for this.
  *
  * A cut has two effects. The rules for an outage hold for the suffix, and no client waits for an upstream. Failures that come
  * at once while the link is up have the first effect alone: they cost no client a wait, and broken or bogus names of a healthy
@@ -114,11 +115,11 @@ export class SuffixHealth {
     return true;
   }
 
-  /** Whether `DOMAINS_IN_DOUBT` domains fail. Clients then wait a shorter time for a name without any evidence. */
-  isInDoubt(nowMs: number): boolean {
-    if (this.#domains.size < DOMAINS_IN_DOUBT) return false;
-    for (const atMs of this.#domains.values()) if (nowMs >= atMs + HOLDS_MS) return false;
-    return true;
+  /** Whether so many domains fail that the upstream is probably cut off. `isExpected`: the link is down, and one is enough. */
+  isInDoubt(nowMs: number, isExpected: boolean): boolean {
+    let failing = 0;
+    for (const atMs of this.#domains.values()) if (nowMs < atMs + HOLDS_MS) failing++;
+    return failing >= (isExpected ? 1 : DOMAINS_IN_DOUBT);
   }
 
   /** The upstream answered about the name, which is given as on the wire. */
@@ -146,7 +147,7 @@ export class SuffixHealth {
     failure: string,
   ): boolean {
     const isWaitedFor = isExpected || afterMs > AT_ONCE_MS;
-    const less = isExpected || this.isInDoubt(nowMs) ? 1 : 0;
+    const less = isExpected || this.isInDoubt(nowMs, false) ? 1 : 0;
     const [whole, ...suffixes] = suffixesOf(name);
     const isOfName = failure === TRUNCATED || (qtype !== TYPE.A && !isWaitedFor);
     const above = isOfName ? [] : suffixes;
@@ -172,7 +173,7 @@ export class SuffixHealth {
       }
       child = hash;
     }
-    if (hasCut && qtype === TYPE.A) this.#noteDomain(hashName(above.at(-1) ?? whole), nowMs);
+    if (hasCut && (isExpected || qtype === TYPE.A)) this.#noteDomain(hashName(above.at(-1) ?? whole), nowMs);
     return isFirst;
   }
 
@@ -322,6 +323,11 @@ export class NameHealth {
   constructor(upstream: WatchedUpstream, link: LinkCut) {
     this.#upstream = upstream;
     this.#link = link;
+  }
+
+  /** Whether clients wait a shorter time for a name of which nothing is known. */
+  isInDoubt(nowMs: number): boolean {
+    return this.suffixes.isInDoubt(nowMs, this.#link.isFarSideCut);
   }
 
   noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {

@@ -1,6 +1,6 @@
 /** An upstream that answers for some names and fails for others: which rules hold for which names, and how it ends. */
 import t from 'tap';
-import { RCODE, TYPE } from '../../../src/protocol/words/codes.ts';
+import { RCODE, TYPE, typeName } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { SuffixHealth } from '../../../src/serving/forwarder/name-health.ts';
 import { clientQuery } from './hand-made-upstream.ts';
@@ -195,6 +195,22 @@ for (const [it, outside] of [
     for (let at = 0; at < 30 && isCut(world, 'www.out.example'); at++) await world.time.advance(100);
     t.notOk(isCut(world, 'www.out.example'), 'back within 3 s, by the questions of clients');
     t.match(shown(await ask(world, 'www.out.example')), /^a rcode 0/);
+  });
+
+for (const qtype of [TYPE.A, TYPE.AAAA])
+  t.test(`in a cut one domain's silence shortens the wait for all others: ${typeName(qtype)}`, async (t) => {
+    const link = { isFarSideCut: true, isAnyCut: true };
+    const world = onSite(() => 'silence', { link });
+    await ask(world, 'www.corp.example');
+    const first = world.forwarder.forward(clientQuery('www.a.example', { qtype }), route);
+    await world.time.advance(5_000);
+    t.match(shown([await first, 5_000]), /^timeout/);
+    const [outcome, afterMs] = await ask(world, 'www.b.example');
+    t.match(outcome, { kind: 'failed', reason: 'timeout' });
+    t.ok(afterMs <= 1_600, `${afterMs} ms`);
+    t.match(shown(await ask(world, 'new.corp.example')), 'a rcode 0 after 20', 'the site stays as it is');
+    link.isFarSideCut = false;
+    t.ok((await ask(world, 'www.c.example'))[1] > 1_600, 'with the link it takes three domains');
   });
 
 t.test('trials do not take the upstream down, nor load it', async (t) => {
