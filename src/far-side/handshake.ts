@@ -13,7 +13,7 @@ import { request as httpRequest } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { CheckResult } from '../records/endpoint-record.ts';
-import type { Timers } from '../runtime/timers.ts';
+import { InnerAbort, type Timers } from '../runtime/timers.ts';
 import { authorityOf, type KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
 
@@ -80,23 +80,27 @@ async function prove(
   signal: AbortSignal,
   timers: Timers,
 ): Promise<CheckResult> {
-  const late = new AbortController();
-  const timer = timers.after(request.timeoutMs, () => late.abort());
-  const either = AbortSignal.any([signal, late.signal]);
+  const connection = new InnerAbort(signal);
+  let isLate = false;
+  const timer = timers.after(request.timeoutMs, () => {
+    isLate = true;
+    over();
+  });
   let socket: Socket | undefined;
   const over = (): void => {
     timer[Symbol.dispose]();
     socket?.destroy();
+    connection[Symbol.dispose]();
   };
   try {
-    socket = await reach(request, either);
+    socket = await reach(request, connection.signal);
     socket.once('close', over);
-    either.addEventListener('abort', over, { once: true });
+    connection.signal.addEventListener('abort', over, { once: true });
     if (authorities.length === 0) {
       over();
       return { kind: 'untried', reason: 'no-authority' };
     }
-    const secure = await handshake(socket, request.names[0] ?? '', authorities, either);
+    const secure = await handshake(socket, request.names[0] ?? '', authorities, connection.signal);
     const outcome = judge(secure, request.names, authorities);
     // the connection ends in order, because the API server logs a broken end; the timer bounds the wait
     secure.end();
@@ -104,7 +108,7 @@ async function prove(
   } catch (error) {
     over();
     if (signal.aborted) return NOT_ASKED;
-    return late.signal.aborted ? { kind: 'silent', reason: 'timeout' } : outcomeOf(error);
+    return isLate ? { kind: 'silent', reason: 'timeout' } : outcomeOf(error);
   }
 }
 

@@ -11,7 +11,7 @@ import type { SourceTraits } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
-import type { Timers } from '../runtime/timers.ts';
+import { InnerAbort, type Timers } from '../runtime/timers.ts';
 
 /** Asks an AWS Region for a sign of life; never rejects. */
 export type Ping = (region: string, signal: AbortSignal) => Promise<HeadOutcome>;
@@ -122,11 +122,10 @@ export class LinkProbe {
   /** A late answer is waited for although it already counts as missing: it proves that there is a path. */
   async #ping(region: string, watch: Watch): Promise<void> {
     const { ping, ready, clock, timers } = this.#options;
-    const enough = new AbortController();
+    using enough = new InnerAbort(watch.abort.signal);
     using _limit = timers.after(PATIENT_MS, () => enough.abort());
-    const signal = AbortSignal.any([watch.abort.signal, enough.signal]);
+    const { signal } = enough;
     if (ready !== undefined && !(await ready(region, signal))) {
-      enough.abort();
       if (!watch.abort.signal.aborted) this.#pingLater(region, watch, CALM_MS);
       return;
     }
@@ -140,7 +139,6 @@ export class LinkProbe {
       this.#failed(region, watch, 'timeout', startedAtMs);
     });
     const outcome = await ping(region, signal);
-    enough.abort(); // a combined signal is kept with the longer-lived one until it is aborted
     if (watch.abort.signal.aborted) return;
     if (outcome === 'answered') this.#answered(region, watch, isLate);
     // a proxy that answers late will answer late again: until it is quick, only long silence counts
@@ -267,21 +265,16 @@ export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
     async ping(region, signal) {
       const [first, ...rest] = targetsIn(region);
       if (first === undefined) return 'silent';
-      const over = new AbortController();
-      const either = AbortSignal.any([signal, over.signal]);
-      try {
-        const asked = ask(first, either);
-        const early = await settledWithin(asked, PATIENCE_MS, options.timers);
-        if (early === 'answered' || rest.length === 0) return await asked;
-        const others = rest.map(async (target) => {
-          const outcome = await ask(target, either);
-          if (outcome === 'answered') lastAnswered.set(region, target.url.href);
-          return outcome;
-        });
-        return await firstAnswer([asked, ...others]);
-      } finally {
-        over.abort(); // a long-lived signal keeps each dependent signal in memory until that signal is aborted
-      }
+      using over = new InnerAbort(signal);
+      const asked = ask(first, over.signal);
+      const early = await settledWithin(asked, PATIENCE_MS, options.timers);
+      if (early === 'answered' || rest.length === 0) return await asked;
+      const others = rest.map(async (target) => {
+        const outcome = await ask(target, over.signal);
+        if (outcome === 'answered') lastAnswered.set(region, target.url.href);
+        return outcome;
+      });
+      return await firstAnswer([asked, ...others]);
     },
   };
 }

@@ -9,7 +9,7 @@ import { agoText, metricsOf, optionalSeconds, type RoomReport, toned } from '../
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
-import type { Timers } from '../runtime/timers.ts';
+import { InnerAbort, type Timers } from '../runtime/timers.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
 
 /** Never rejects. */
@@ -92,9 +92,9 @@ export class OutpostWatch {
   }
 
   async #ask(request: OutpostRequest): Promise<OutpostView> {
-    const enough = new AbortController();
+    using enough = new InnerAbort(this.#abort.signal);
     using _limit = this.#options.timers.after(DEADLINE_MS, () => enough.abort());
-    return await this.#options.ask(request, AbortSignal.any([this.#abort.signal, enough.signal]));
+    return await this.#options.ask(request, enough.signal);
   }
 
   #note(key: string, request: OutpostRequest, view: OutpostView, before: Watched | undefined): void {

@@ -158,6 +158,10 @@ t.test('clocks, timers, chance and the process are arguments: named only at the 
   }
 });
 
+t.test('no AbortSignal.any: Node keeps such a signal until it is aborted (InnerAbort)', async (t) => {
+  for (const { path, code } of files) t.strictSame(linesWith(code, /\bAbortSignal\.any\b/), [], path);
+});
+
 t.test('an AWS client is imported in one room only, and only when it is needed', async (t) => {
   for (const { path, text, imports } of files) {
     const sdk = imports.filter((target) => target.startsWith('@aws-sdk/') || target.startsWith('@smithy/'));

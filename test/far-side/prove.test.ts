@@ -1,13 +1,14 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { createServer as createTlsServer, TLSSocket, type TlsOptions } from 'node:tls';
+import { queryObjects } from 'node:v8';
 import t, { type Test } from 'tap';
 import { type ProofRequest, Prover } from '../../src/far-side/handshake.ts';
 import type { CheckResult } from '../../src/records/endpoint-record.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
-import { PATIENCE_MS } from '../helpers/patience.ts';
+import { PATIENCE_MS, until } from '../helpers/patience.ts';
 
 const NAME = 'abc0123456789.gr7.us-west-2.eks.amazonaws.com';
 const fixture = (name: string): string =>
@@ -20,6 +21,7 @@ async function listening(t: Test, server: Server): Promise<number> {
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
+    socket.on('close', () => sockets.delete(socket));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -65,6 +67,25 @@ function ask(
   };
   return prover(files).prove({ ...request, ...more }, signal);
 }
+
+// the first test: the others have signals with a time limit, which stay until then
+t.test('a proof that is over leaves nothing in memory, however it ended', async (t) => {
+  const right = await tlsServer(t, fixture('right.crt'));
+  const refusing = await tlsServer(t, fixture('other-authority.crt'));
+  const silent = await listening(t, createServer());
+  const closed = await listening(
+    t,
+    createServer((socket) => socket.destroy()),
+  );
+  const { signal } = new AbortController(); // of a caller that outlives its proofs
+  const held = () =>
+    queryObjects(TLSSocket, { format: 'count' }) + queryObjects(AbortSignal, { format: 'count' });
+  for (let turn = 0; turn < 10; turn++) {
+    await Promise.all([right, refusing, closed].map((port) => ask(port, {}, {}, signal)));
+    await ask(silent, { timeoutMs: 20 }, {}, signal);
+  }
+  await until('the objects of 40 proofs are gone', () => held() < 15);
+});
 
 t.test(
   'a certificate is judged by its signature and its name; the clock of this host only makes a remark',
