@@ -2,10 +2,10 @@
 
 import { VERDICT } from '../../src/protocol/wire/query.ts';
 import { writeEmptyReply } from '../../src/protocol/wire/reply.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { type Clock, systemClock } from '../../src/runtime/clock.ts';
 import type { Libc } from '../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers, type Timers } from '../../src/runtime/timers.ts';
 import type { Upstream } from '../../src/serving/forwarder/exchange.ts';
 import { Forwarder } from '../../src/serving/forwarder/forwarder.ts';
 import { BatchedUdpSockets } from '../../src/serving/forwarder/udp-batched.ts';
@@ -18,10 +18,14 @@ import { CollectingLog } from '../helpers/collecting-log.ts';
 import { EVIDENCE_WANTED } from '../serving/forwarder/hand-made-upstream.ts';
 import { socketTransports } from '../serving/forwarder/udp-kinds.ts';
 
-export function batchedServer(libc: Libc, upstream: Upstream) {
+export function batchedServer(
+  libc: Libc,
+  upstream: Upstream,
+  time: { readonly clock: Clock; readonly timers: Timers } = { clock: systemClock, timers: systemTimers },
+) {
   const log = new CollectingLog();
   const group = { name: '.', upstreams: [upstream] };
-  const outside = { clock: systemClock, timers: systemTimers, log };
+  const outside = { ...time, log };
   const forwarder = new Forwarder({
     evidenceWanted: EVIDENCE_WANTED,
     ...outside,
@@ -50,9 +54,9 @@ export function batchedServer(libc: Libc, upstream: Upstream) {
   const intake = new Intake({
     handler,
     log,
-    clock: systemClock,
+    clock: time.clock,
     access: new ClientAccess(['127.0.0.0/8']),
-    cookies: new ServerCookies({ clock: systemClock, random: systemRandom }),
+    cookies: new ServerCookies({ clock: time.clock, random: systemRandom }),
     rateLimit: new RateLimit({ responsesPerSecond: 0, slip: 2, seed: 7 }),
     refusalLimit: new RateLimit({ responsesPerSecond: 0, slip: 2, seed: 7 }),
   });

@@ -4,14 +4,22 @@
  */
 import { once } from 'node:events';
 import { dlopen } from 'node:ffi';
+import { systemClock } from '../../src/runtime/clock.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
+import { systemTimers } from '../../src/runtime/timers.ts';
 import { batchedServer } from './batched-server.ts';
 
 const upstreamPort = Number(process.argv[2]);
 const text = `127.0.0.1:${upstreamPort}`;
 const calls = await loadDatagramCalls();
 if (calls.kind !== 'available') throw new Error(calls.reason);
-const server = batchedServer(calls.libc, { text, address: '127.0.0.1', port: upstreamPort });
+/** A deadline of half a second lasts half a minute: what passes it was lost, and not held up by a machine that stands still. */
+const SLOWER = 60;
+const time = {
+  clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() / SLOWER },
+  timers: { after: (delayMs: number, run: () => unknown) => systemTimers.after(delayMs * SLOWER, run) },
+};
+const server = batchedServer(calls.libc, { text, address: '127.0.0.1', port: upstreamPort }, time);
 const listener = server.listener();
 await listener.start();
 process.stdout.write(`${listener.address.port}\n`);

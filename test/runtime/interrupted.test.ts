@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t from 'tap';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
+import { PATIENCE_MS } from '../helpers/patience.ts';
 import { answerTo, clientQuery, HandMadeUpstream } from '../serving/forwarder/hand-made-upstream.ts';
 
 const EVERY = 3;
@@ -60,7 +61,7 @@ t.test(`${QUERIES} queries are answered while calls are interrupted`, { skip }, 
     t.ok(count > 10, `${call} was interrupted ${count} times`);
 });
 
-/** Odd IDs are asked for upstream. Ends where an answer does not come for ten seconds. */
+/** Odd IDs are asked for upstream. Ends where an answer does not come. */
 async function askAll(port: number) {
   const answered = { right: 0, wrong: 0 };
   const client = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 }).bind(0, '127.0.0.1');
@@ -78,7 +79,7 @@ async function askAll(port: number) {
       message.set([id >> 8, id & 0xff]);
       client.send(message, port, '127.0.0.1');
     }
-    const patience = setTimeout(() => all.resolve(false), 10_000);
+    const patience = setTimeout(() => all.resolve(false), PATIENCE_MS);
     const isDone = await all.promise;
     clearTimeout(patience);
     if (!isDone) break;
