@@ -12,7 +12,7 @@ import { tapFailures } from './tap-failures.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** A bound for tests that hang; TEST_MINUTES raises it to fuzz or kill for longer. */
-const LIMIT_MINUTES = Number(process.env['TEST_MINUTES'] ?? 5);
+const LIMIT_MINUTES = Number(process.env['TEST_MINUTES'] ?? 10);
 /** Two more than there are processors: some files wait for most of their time. */
 const JOBS = availableParallelism() + 2;
 /** They take longest and mostly wait: at the end they would run alone. */

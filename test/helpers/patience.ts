@@ -2,7 +2,7 @@
  * How long a test waits for what has to come: a bound on hangs, never on speed. A machine that is busy, or stands still for
  * seconds, must not fail a test. Where "soon" matters, tests use virtual time, the order of events or a count.
  */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 180_000;
 
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -141,7 +141,9 @@ export class ServerProcess extends Process {
   async firstAnswer(query: QueryText): Promise<ReadReply & { readonly sinceStartMs: number }> {
     for (;;) {
       if (!this.isRunning) throw new Error(`the server ended: ${this.stderr}${this.stdout}`);
-      const reply = await this.ask(query, 500).catch(() => undefined);
+      // a datagram that came too early may be lost; where the start is slow, so may be the answer to the next one
+      const timeoutMs = Math.max(500, (performance.now() - this.startedAtMs) / 4);
+      const reply = await this.ask(query, timeoutMs).catch(() => undefined);
       const sinceStartMs = performance.now() - this.startedAtMs;
       if (reply !== undefined) return { ...reply, sinceStartMs };
       if (sinceStartMs > PATIENCE_MS) throw new Error(`no answer: ${this.stderr}${this.stdout}`);

@@ -16,8 +16,11 @@ import { readEndpoints } from './store-setup.ts';
 const KILLS = Number(process.env['KILLS'] ?? 500);
 const SEED = Number(process.env['KILL_SEED'] ?? Date.now() % 0x7fff_ffff);
 const LANES = 2;
+/** A slow machine stops here with fewer kills, unless KILLS says how many are wanted. */
+const ENOUGH_MS = process.env['KILLS'] === undefined ? 150_000 : Number.POSITIVE_INFINITY;
+const FEWEST = Math.min(KILLS, 50);
 
-t.setTimeout(60_000 + KILLS * 600);
+t.setTimeout(600_000 + KILLS * 600);
 
 interface Lane {
   readonly directory: string;
@@ -48,7 +51,8 @@ t.test(
     });
     const lanes = Array.from({ length: LANES }, (_, lane) => newLane(join(base, `${lane}`), SEED + lane));
     const startedMs = performance.now();
-    await Promise.all(lanes.map((lane, at) => run(lane, child, share(at))));
+    const isOver = () => performance.now() - startedMs > ENOUGH_MS;
+    await Promise.all(lanes.map((lane, at) => run(lane, child, share(KILLS, at), share(FEWEST, at), isOver)));
     const sum = (of: (lane: Lane) => number) => lanes.reduce((total, lane) => total + of(lane), 0);
     t.comment(
       `kills ${sum((lane) => lane.kills)}, mid-save ${sum((lane) => lane.midSave)}, leftover files ${sum((lane) => lane.leftovers)}, ` +
@@ -59,16 +63,14 @@ t.test(
       lanes.flatMap((lane) => lane.faults),
       [],
     );
-    t.equal(
-      sum((lane) => lane.kills),
-      KILLS,
-    );
-    if (KILLS >= 100) t.ok(sum((lane) => lane.midSave) > KILLS / 10, 'the kills met saves in progress');
+    const kills = sum((lane) => lane.kills);
+    t.ok(kills === KILLS || (isOver() && kills >= FEWEST), `${kills} kills`);
+    if (kills >= 100) t.ok(sum((lane) => lane.midSave) > kills / 10, 'the kills met saves in progress');
   },
 );
 
-function share(lane: number): number {
-  return Math.floor(KILLS / LANES) + (lane < KILLS % LANES ? 1 : 0);
+function share(kills: number, lane: number): number {
+  return Math.floor(kills / LANES) + (lane < kills % LANES ? 1 : 0);
 }
 
 function newLane(directory: string, seed: number): Lane {
@@ -77,8 +79,14 @@ function newLane(directory: string, seed: number): Lane {
   return { directory, random: mulberry32(seed), ...counts, faults: [] };
 }
 
-async function run(lane: Lane, program: string, kills: number): Promise<void> {
-  while (lane.kills < kills && lane.faults.length === 0) {
+async function run(
+  lane: Lane,
+  program: string,
+  kills: number,
+  fewest: number,
+  isOver: () => boolean,
+): Promise<void> {
+  while (lane.kills < kills && lane.faults.length === 0 && !(isOver() && lane.kills >= fewest)) {
     await killOnce(lane, program);
     await inspect(lane);
   }
