@@ -3,7 +3,8 @@
  * The text of a large site is made in pieces, because queries are answered by the same loop. Node's own metrics are
  * prom-client's.
  */
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { opendir } from 'node:fs/promises';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Metric, RoomReport } from '../report/report.ts';
 import { turnBound } from '../runtime/clock.ts';
 import { inPieces, type Pause } from '../runtime/slices.ts';
@@ -77,7 +78,31 @@ const MISNAMED = [
   'nodejs_active_resources_total',
 ];
 
+const OPEN_FDS = 'process_open_fds';
+
 function collectProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED) registry.removeSingleMetric(name);
+  const original = registry.getSingleMetric(OPEN_FDS);
+  if (original === undefined) return; // not on this system
+  registry.removeSingleMetric(OPEN_FDS);
+  new Gauge({
+    name: OPEN_FDS,
+    help: 'Number of open file descriptors.',
+    registers: [registry],
+    async collect() {
+      const open = await openDescriptors().catch(() => undefined);
+      if (open !== undefined) this.set(open);
+    },
+  });
+}
+
+/** Names that a thread of the pool reads at a time. */
+const NAMES_AT_ONCE = 256;
+
+/** prom-client's own metric lists the descriptors in this thread: with 10,000 sockets no query was answered for 21 ms. */
+async function openDescriptors(): Promise<number> {
+  let open = -1; // without the descriptor of the listing
+  for await (const _ of await opendir('/proc/self/fd', { bufferSize: NAMES_AT_ONCE })) open++;
+  return open;
 }

@@ -25,7 +25,7 @@ import {
   type ServiceManager,
   takeHandedSockets,
 } from '../runtime/service-manager.ts';
-import { catchSignals, directExit, type Signals } from '../runtime/signals.ts';
+import { catchSignals, directExit, type EndSignal, ignoreUncaught, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';
@@ -119,6 +119,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
       ignored.add(signal);
     },
   });
+  inBackground('other', ignoreUncaught); // before the first line of the log
   let daemon: Daemon;
   try {
     daemon = await starting;
@@ -186,7 +187,7 @@ async function refusalPause(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, REFUSAL_PAUSE_MS));
 }
 
-type EndReason = 'SIGTERM' | 'SIGINT' | 'disconnect';
+type EndReason = EndSignal | 'disconnect';
 
 /** Resolves with the reason to end: a signal, or the end of the sandbox that started this server. */
 function untilEnded() {

@@ -4,8 +4,13 @@
  */
 import { flushCompileCache } from 'node:module';
 
+/** SIGQUIT is Ctrl-\ of a terminal, and the stop signal of other servers' scripts: without a handler it would end the server unsaved. */
+const ENDING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
+
+export type EndSignal = (typeof ENDING)[number];
+
 export interface SignalHandlers {
-  end(signal: 'SIGTERM' | 'SIGINT'): void;
+  end(signal: EndSignal): void;
   reload(): void;
   ignored(signal: IgnoredSignal): void;
 }
@@ -25,6 +30,7 @@ const NOT_OURS = [
   'SIGXCPU',
   'SIGPWR',
   'SIGIO',
+  'SIGSTKFLT',
 ] as const;
 
 export type IgnoredSignal = (typeof NOT_OURS)[number];
@@ -46,7 +52,7 @@ export interface Signals {
 export function catchSignals(): Signals {
   let handlers: SignalHandlers | undefined;
   let isReloadDue = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  for (const signal of ENDING) {
     // not once(): the second signal of a Ctrl-C (the terminal's, then the sandbox's) must not cut the stop short
     process.on(signal, () => (handlers === undefined ? leave() : handlers.end(signal)));
   }
@@ -64,6 +70,25 @@ export function catchSignals(): Signals {
       isReloadDue = false;
     },
   };
+}
+
+const SIGTTOU = 22;
+/** Of glibc; musl keeps the first of them for its threads, and refuses to change it. */
+const [FIRST_REAL_TIME, LAST_REAL_TIME] = [34, 64];
+const SIG_IGN = 1n;
+
+/**
+ * Ignores the signals that Node cannot catch, or may not. SIGTTOU stops a server that a shell runs in the background, at the first
+ * line on a terminal that has been set so (`stty tostop`); with a handler the kernel would send it again and again. Signals in real
+ * time mean nothing here, and would end the server. On Linux alone, where their numbers are known.
+ */
+export async function ignoreUncaught(): Promise<void> {
+  if (process.platform !== 'linux') return;
+  const ffi = await import('node:ffi').catch(() => undefined); // absent or denied
+  if (ffi === undefined) return;
+  const { functions } = ffi.dlopen(null, { signal: { arguments: ['int32', 'int64'], return: 'int64' } });
+  functions.signal(SIGTTOU, SIG_IGN);
+  for (let signal = FIRST_REAL_TIME; signal <= LAST_REAL_TIME; signal++) functions.signal(signal, SIG_IGN);
 }
 
 async function leave(): Promise<void> {

@@ -60,6 +60,7 @@ t.test('a signal without a meaning here ends nothing and opens no debugger, and 
     'SIGXCPU',
     'SIGPWR',
     'SIGIO',
+    'SIGSTKFLT',
   ] as const;
   for (const signal of [...others, ...others]) {
     server.signal(signal);
@@ -78,6 +79,30 @@ t.test('a signal without a meaning here ends nothing and opens no debugger, and 
   );
   t.notMatch(server.stderr, /debugger/i);
   t.match(await server.kill('SIGTERM'), { code: 0 });
+});
+
+t.test('signals that Node cannot catch end nothing either', async (t) => {
+  const site = await siteOf(t);
+  const server = site.start();
+  await server.firstAnswer({ name: ENDPOINT });
+  await until('it logs', () => server.logged('listening').length > 0);
+  const signals = [22, ...Array.from({ length: 31 }, (_, at) => 34 + at)]; // SIGTTOU, and those in real time
+  for (const signal of signals) {
+    process.kill(server.pid, signal);
+    t.equal((await server.ask({ name: ENDPOINT })).rcode, 0, `signal ${signal}`);
+  }
+  t.match(await server.kill('SIGTERM'), { code: 0 });
+});
+
+t.test('SIGQUIT is a stop as SIGTERM is, at any time', async (t) => {
+  const site = await siteOf(t);
+  for (const isEarly of [true, false]) {
+    const server = site.start();
+    await catchesSignals(server);
+    if (!isEarly) await server.firstAnswer({ name: ENDPOINT });
+    t.match(await server.kill('SIGQUIT'), { code: 0, signal: null });
+    if (!isEarly) t.match(server.log.at(-1), { msg: 'stopped' });
+  }
 });
 
 t.test('a profiler of V8 has its signal, and its file is written at the end', async (t) => {

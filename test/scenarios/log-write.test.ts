@@ -167,6 +167,19 @@ t.test('a terminal that has been stopped', async (t) => {
   await until('it has ended', () => !isRunning(pid));
 });
 
+t.test('a terminal that stops programs in its background as they write (stty tostop)', async (t) => {
+  const site = await Site.open(t, { overrides: { log: { level: 'debug', format: 'pretty' } } });
+  await keepState(site.stateDirectory, [keptRecord()]);
+  const pidFile = join(site.directory, 'pid');
+  const serve = `${PROGRAM} serve --config ${site.configFile}`;
+  const inside = `stty tostop; set -m; ${serve} & echo $! >${pidFile}; while sleep 1; do :; done`;
+  const command = ['sh', '-c', `exec script -qfc '${inside}' /dev/null`] as const;
+  const terminal = new ServerProcess(t, site.configFile, site.ports, site.sandbox.environment, command);
+  t.teardown(() => process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL'));
+  await until('it logs', () => terminal.stdout.includes('listening'));
+  t.same((await terminal.firstAnswer({ name: ENDPOINT })).answers.length, DEMO.length);
+});
+
 function isRunning(pid: number): boolean {
   try {
     return !/^State:\tZ/m.test(
