@@ -8,7 +8,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { endsWithin, type Timers } from '../runtime/timers.ts';
 import type { ORIGIN } from '../serving/counters.ts';
-import { readWhole, replaceFile } from '../store/atomic-file.ts';
+import { readWhole, removeLeftovers, replaceFile } from '../store/atomic-file.ts';
 import { type FileSystem, StoreError } from '../store/file-system.ts';
 import { type Reading, SPANS, TREND_FILE, TREND_OCTETS, type Trend } from '../trend/trend.ts';
 import type { DaemonParts } from './parts.ts';
@@ -92,6 +92,7 @@ export class TrendWatch implements AsyncDisposable {
     const { files, clock } = this.#parts;
     const found = await readWhole(files, this.#path, TREND_OCTETS).catch(() => undefined);
     if (found?.kind === 'read') this.#trend.decode(found.octets, clock.wallMs());
+    await removeLeftovers(files, this.#path);
     this.#plan();
   }
 

@@ -40,8 +40,8 @@ export async function replaceFile(files: FileSystem, random: Random, wanted: Rep
     await writeNew(files, fresh, wanted.octets);
     const kept =
       previousPath !== undefined && (await keep(files, path, old, limitOctets)) ? previousPath : undefined;
-    await attempt('rename new file to', path, () => files.rename(fresh, path));
-    if (kept !== undefined) await attempt('rename old file to', kept, () => files.rename(old, kept));
+    await renameOver(files, random, 'rename new file to', fresh, path);
+    if (kept !== undefined) await renameOver(files, random, 'rename old file to', old, kept);
     await syncDirectory(files, dirname(path));
   } catch (error) {
     // after a failed fsync the kernel may call the pages clean although they never reached the disk: a retry needs a new file
@@ -49,6 +49,17 @@ export async function replaceFile(files: FileSystem, random: Random, wanted: Rep
     await discard(files, old);
     throw error;
   }
+}
+
+/** A directory that stands where the file belongs is moved away, kept beside it: no later replacement would work either. */
+async function renameOver(files: FileSystem, random: Random, action: string, from: string, to: string) {
+  const rename = () => attempt(action, to, () => files.rename(from, to));
+  await rename().catch(async (error: unknown) => {
+    if (!(error instanceof StoreError) || error.code !== 'EISDIR') throw error;
+    const aside = `${to}.foreign-${hex(random)}-not-a-file`;
+    await attempt('set aside', to, () => files.rename(to, aside));
+    await rename();
+  });
 }
 
 async function writeNew(files: FileSystem, path: string, octets: Replacement['octets']): Promise<void> {
@@ -92,7 +103,7 @@ async function keepByCopy(
   limitOctets: number,
 ): Promise<boolean> {
   const current = await readWhole(files, path, limitOctets);
-  if (current.kind === 'absent') return false;
+  if (current.kind === 'absent' || current.kind === 'not-a-file') return false;
   if (current.kind === 'failed') throw current.error;
   if (current.kind !== 'read') throw new StoreError('copy', path, 'EINVAL', current.kind);
   await writeNew(files, to, current.octets);
@@ -217,8 +228,13 @@ export async function closing<T>(file: OpenFile, path: string, run: () => Promis
 }
 
 function temporaryPath(path: string, random: Random): string {
-  const hex = (word: number) => word.toString(16).padStart(8, '0');
-  return join(dirname(path), `.${basename(path)}.${hex(random.uint32())}${hex(random.uint32())}.tmp`);
+  return join(dirname(path), `.${basename(path)}.${hex(random)}.tmp`);
+}
+
+/** Sixteen digits. */
+function hex(random: Random): string {
+  const word = () => random.uint32().toString(16).padStart(8, '0');
+  return `${word()}${word()}`;
 }
 
 const TEMPORARY = /^\.(?<file>.+)\.[0-9a-f]{16}\.tmp$/;

@@ -68,11 +68,19 @@ export type Claim =
   | { readonly kind: 'taken'; readonly detail: string };
 
 const SQLITE_BUSY = 5;
+/** The file cannot be opened, or not for writing: the disk is full or read-only, or the process has no descriptor left. It may pass. */
+const MAY_PASS: readonly unknown[] = [8, 14]; // SQLITE_READONLY, SQLITE_CANTOPEN
+/** The lowest octet of an error of SQLite says its kind. */
+const KIND_OF_ERROR = 0xff;
 
 interface Held extends Disposable {
   /** Why two processes might not notice each other. */
   readonly doubt?: string;
+  /** The lock on the file is to be tried again. */
+  readonly mayPass?: boolean;
 }
+
+type LockDisk = Pick<StateDisk, 'run' | 'files'>;
 
 /** Keeps the databases from the garbage collector, which would close them and give up the lock. */
 const heldForGood = new Set<object>();
@@ -86,10 +94,10 @@ export class DirectoryLock implements Disposable {
   #epoch = 0;
   #claiming: Promise<Claim> | undefined;
   #latest: Claim | undefined;
-  readonly #disk: Pick<StateDisk, 'run'>;
+  readonly #disk: LockDisk;
   #isDisposed = false;
 
-  constructor(directory: string, disk: Pick<StateDisk, 'run'> = { run: (operation) => operation() }) {
+  constructor(directory: string, disk: LockDisk = { run: (operation) => operation(), files: systemFiles }) {
     this.#directory = directory;
     this.#disk = disk;
     this.#path = join(directory, 'writer.lock');
@@ -114,15 +122,18 @@ export class DirectoryLock implements Disposable {
   }
 
   async #claim(): Promise<Claim> {
-    if (this.#held !== undefined && this.#identity === (await this.#identityNow())) return this.#ours();
-    this.#release();
+    const isInPlace = this.#held !== undefined && this.#identity === (await this.#identityNow());
+    if (!isInPlace) this.#release();
+    else if (this.#held?.mayPass !== true) return this.#ours();
+    if (!isInPlace) await this.#makeDirectory();
     // SQLite works in this thread, which must not wait for a disk that hangs: the same calls wait in the pool before
-    await this.#disk.run(async () => {
-      // the start has made it: one that is missing was removed since, and what is known would end with this process
-      await mkdir(this.#directory, { mode: DIRECTORY_MODE }).catch(() => undefined);
-      await tryOpen(this.#path);
-    });
-    const outcome = this.#isDisposed ? 'given up' : await lockFile(this.#path, this.#directory);
+    await this.#disk.run(() => tryOpen(this.#path));
+    const locked = this.#isDisposed ? 'given up' : await lockFile(this.#path);
+    // a file that could not be locked a moment ago, and cannot be now
+    if (typeof locked === 'object' && 'why' in locked && this.#held !== undefined) return this.#ours();
+    this.#release();
+    const outcome =
+      typeof locked === 'object' && 'why' in locked ? await lockSocket(this.#directory, locked) : locked;
     if (typeof outcome === 'string') {
       this.#latest = { kind: 'taken', detail: `lock "${this.#path}": ${outcome}` };
       return this.#latest;
@@ -131,6 +142,18 @@ export class DirectoryLock implements Disposable {
     this.#identity = await this.#identityNow();
     this.#epoch += 1;
     return this.#ours();
+  }
+
+  /** The start has made it: one that is missing was removed since, and what is known would end with this process. */
+  async #makeDirectory(): Promise<void> {
+    const isMade = await this.#disk.run(() =>
+      mkdir(this.#directory, { mode: DIRECTORY_MODE }).then(
+        () => true,
+        () => false,
+      ),
+    );
+    if (!isMade) return;
+    await syncDirectory(this.#disk.files, dirname(resolve(this.#directory))).catch(() => undefined);
   }
 
   async #identityNow(): Promise<string> {
@@ -182,8 +205,13 @@ async function identityOf(path: string): Promise<string | undefined> {
   );
 }
 
-/** Resolves to the lock, or to the reason why there is none now. */
-async function lockFile(path: string, directory: string): Promise<Held | string> {
+interface NoLock {
+  readonly why: string;
+  readonly mayPass: boolean;
+}
+
+/** Resolves to the lock, to who has it, or to the reason why nobody can have it. */
+async function lockFile(path: string): Promise<Held | string | NoLock> {
   try {
     const { DatabaseSync } = await import('node:sqlite'); // loaded late, because not every runtime has it
     const database = new DatabaseSync(path, { timeout: 0 });
@@ -201,23 +229,24 @@ async function lockFile(path: string, directory: string): Promise<Held | string>
       },
     };
   } catch (error) {
-    if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY)
-      return 'held by another process; fuser names it';
-    return lockSocket(directory, error instanceof Error ? error.message : String(error));
+    const code =
+      error instanceof Error && 'errcode' in error ? Number(error.errcode) & KIND_OF_ERROR : undefined;
+    if (code === SQLITE_BUSY) return 'held by another process; fuser names it';
+    return { why: error instanceof Error ? error.message : String(error), mayPass: MAY_PASS.includes(code) };
   }
 }
 
-/** `why` says why there is no lock on the file. */
-async function lockSocket(directory: string, why: string): Promise<Held | string> {
+async function lockSocket(directory: string, { why, mayPass }: NoLock): Promise<Held | string> {
   const identity = await identityOf(directory);
   const doubt = `${why}; a second server on another host, or in another container, would not be noticed`;
-  const nothing: Held = { doubt, [Symbol.dispose]: () => undefined };
+  const nothing: Held = { doubt, mayPass, [Symbol.dispose]: () => undefined };
   if (identity === undefined || process.platform !== 'linux') return nothing;
   const outcome = await bind(`\0outpost-dns-state-${identity}`);
   if (outcome === 'EADDRINUSE') return 'held by another process of this host';
   if (typeof outcome === 'string') return nothing;
   return {
     doubt,
+    mayPass,
     [Symbol.dispose]: () => {
       outcome.close();
     },

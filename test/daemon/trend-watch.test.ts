@@ -1,5 +1,5 @@
 /** The figures for the plots: counters are read once in ten seconds, and the figures survive a restart. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -54,4 +54,12 @@ t.test('without a file, with a wrong file, without a directory: the plots start 
     t.strictSame(last('link'), []);
     await watch[Symbol.asyncDispose]();
   }
+});
+
+t.test('what a kill left of a save is removed at the next start', async (t) => {
+  const directory = t.testdir({ '.trend.bin.0123456789abcdef.tmp': 'half', 'trend.bin': 'not ours' });
+  const { watch } = setUp(directory, new VirtualTime());
+  await watch.start();
+  t.strictSame(readdirSync(directory), ['trend.bin']);
+  await watch[Symbol.asyncDispose]();
 });

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -59,6 +60,24 @@ t.test('each replacement keeps the content before it, and nothing else stays', a
   t.equal(held(directory, 'f.json'), 'three');
   t.equal(held(directory, 'f.previous.json'), 'two');
   t.equal(statSync(join(directory, 'f.json')).mode & 0o137, 0, 'mode is at most 0640');
+});
+
+t.test('a directory in the place of a file is moved away, whole, and the file is written', async (t) => {
+  const inIt = { inside: 'kept' };
+  const directory = t.testdir({ 'f.json': 'old', 'f.previous.json': inIt });
+  await replace(systemFiles, directory, 'new');
+  t.equal(held(directory, 'f.json'), 'new');
+  t.equal(held(directory, 'f.previous.json'), 'old');
+  rmSync(join(directory, 'f.json'));
+  mkdirSync(join(directory, 'f.json'));
+  await replace(systemFiles, directory, 'newer');
+  t.equal(held(directory, 'f.json'), 'newer');
+  const aside = readdirSync(directory).filter((name) => name.includes('.foreign-'));
+  t.match(aside, [
+    /^f\.json\.foreign-[0-9a-f]{16}-not-a-file$/,
+    /^f\.previous\.json\.foreign-[0-9a-f]{16}-not-a-file$/,
+  ]);
+  t.equal(held(directory, `${aside[1]}/inside`), 'kept');
 });
 
 t.test('the steps come in the order that a power cut demands', async (t) => {

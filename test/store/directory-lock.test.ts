@@ -8,13 +8,15 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
 import { DirectoryLock, guardedFiles } from '../../src/store/state-directory.ts';
+import { watchedFiles } from './faulty-files.ts';
 import { record } from './record-sets.ts';
 import { readEndpoints, storeOf } from './store-setup.ts';
 
@@ -114,13 +116,30 @@ t.test('a directory that was gone and is made again is locked as before', async 
   lock[Symbol.dispose]();
 });
 
+t.test('a file that could not be opened for a while is locked once it can be', async (t) => {
+  const directory = t.testdir();
+  const path = join(directory, 'writer.lock');
+  symlinkSync('/nowhere/lock', path);
+  const { lock, claim } = claimed(directory);
+  t.match(await claim, { kind: 'ours', epoch: 1, doubt: /unable to open database file/ });
+  t.match(await lock.claim(), { kind: 'ours', epoch: 1, doubt: /unable to open/ }, 'it stays as it is');
+  t.match(await claimed(directory).claim, { kind: 'taken', detail: /of this host/ }, 'the socket is held');
+  rmSync(path);
+  t.match(await lock.claim(), { kind: 'ours', epoch: 2, doubt: undefined });
+  t.match(await claimed(directory).claim, { kind: 'taken', detail: /writer\.lock": held/ });
+  lock[Symbol.dispose]();
+});
+
 t.test('a directory that was removed is made again, so that what is known is kept', async (t) => {
   const directory = join(t.testdir({ state: {} }), 'state');
-  const { lock, claim } = claimed(directory);
-  await claim;
+  const synced: string[] = [];
+  const files = watchedFiles(({ name, path }) => void (name === 'sync' && synced.push(path)));
+  const lock = new DirectoryLock(directory, { run: (operation) => operation(), files });
+  await lock.claim();
   rmSync(directory, { recursive: true });
   t.match(await lock.claim(), { kind: 'ours', doubt: undefined, epoch: 2 });
   t.ok(existsSync(directory));
+  t.strictSame(synced, [dirname(directory)], 'a power cut does not take it with all that is in it');
   lock[Symbol.dispose]();
 });
 
