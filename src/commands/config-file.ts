@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import type { Config, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { frozen, MAX_OCTETS, type ReadFile, readConfigFile } from '../config/source-text.ts';
-import { endThread } from '../runtime/background.ts';
+import { endThread, refusesThread } from '../runtime/background.ts';
 import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
 import { encodeCheckedConfig, readCheckedConfig, readOwnFile } from './checked-config.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
@@ -129,6 +129,8 @@ export class ConfigReader implements Disposable {
   /** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
   async read(): Promise<Config> {
     if (this.isReading) throw this.#unreadable('the reload before is still waiting for the file');
+    const refusal = refusesThread();
+    if (refusal !== undefined) throw this.#unreadable(refusal, 'restart the server without this limit');
     // a turn for each: code that has not run for hours is compiled again
     const workerData = this.#request();
     this.#reading = 'starts';
@@ -176,9 +178,8 @@ export class ConfigReader implements Disposable {
     });
   }
 
-  #unreadable(message: string): ConfigError {
+  #unreadable(message: string, fix = 'check the disk that the file is on'): ConfigError {
     const { file = '' } = this.#request();
-    const fix = 'check the disk that the file is on';
     return new ConfigError('unreadable', [{ file, path: '', message, fix }]);
   }
 }

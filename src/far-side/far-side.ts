@@ -24,7 +24,7 @@ import {
   SourceError,
 } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
-import { endThread } from '../runtime/background.ts';
+import { endThread, refusesThread } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { smallNurseries } from '../runtime/memory.ts';
 import type { Timers } from '../runtime/timers.ts';
@@ -382,6 +382,8 @@ class CallThread implements Disposable {
     this.#isRefusing = isRefusing;
     if (isRefusing)
       throw cannotAsk(`asking over https failed: ${threads} threads that did it have not ended`);
+    const refusal = refusesThread();
+    if (refusal !== undefined) throw cannotAsk(`asking over https failed: ${refusal}`);
   }
 
   async #end(worker: Worker): Promise<void> {

@@ -3,7 +3,7 @@
  * line and a count, never the process. An architecture test finds work that is started in another way; timers.ts runs its
  * callbacks through here.
  */
-import { constants as fileFlags, fstatSync } from 'node:fs';
+import { constants as fileFlags, fstatSync, readFileSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { type Log, messages } from '../log/log.ts';
@@ -80,6 +80,27 @@ export function noteFailure(work: BackgroundWork, error: unknown): void {
 // Threads beside the thread that answers queries. They get a processor after that thread, and they may fail to end.
 
 const ending = new Map<Worker, Promise<void>>();
+
+/** What V8 reserves for a thread, and what the thread takes: 860 MB. */
+const ADDRESS_SPACE_KB = 1024 * 1024;
+
+/**
+ * Says why no thread may be started: where a limit on the address space leaves too little, V8 would end the process. A limit on the
+ * memory itself (MemoryMax=) does no harm.
+ */
+export function refusesThread(): string | undefined {
+  try {
+    const limit = /^Max address space +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+    if (limit === undefined) return undefined;
+    const taken = /^VmSize:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+    const leftKb = Number(limit) / 1024 - Number(taken);
+    return leftKb < ADDRESS_SPACE_KB
+      ? 'the limit on address space is too low for a thread (ulimit -v, LimitAS=)'
+      : undefined;
+  } catch {
+    return undefined; // no /proc
+  }
+}
 
 /**
  * Tells a thread to end, and resolves once it has. A thread that hangs in a call to the operating system does not end. It

@@ -38,13 +38,19 @@ export async function connectServiceManager(
   const path = notifySocketOf(environment);
   if (path === undefined) return { notify: () => undefined };
   const send = await openNotifySocket(path);
+  let isFailing = false;
   return {
     notify(...assignments) {
-      if (send?.(assignments.join('\n')) === true) return;
+      if (send?.(assignments.join('\n')) === true) {
+        isFailing = false;
+        return;
+      }
       // loaded late, because most hosts never need it
       const { execFile } = process.getBuiltinModule('node:child_process');
       execFile('systemd-notify', assignments, { timeout: 5000 }, (error) => {
-        if (error !== null) RUNTIME_MESSAGES.notNotified(log, { err: error, assignments });
+        // the watchdog tells every few seconds: a socket that is gone for good is said once
+        if (error !== null && !isFailing) RUNTIME_MESSAGES.notNotified(log, { err: error, assignments });
+        isFailing = error !== null;
       });
     },
   };

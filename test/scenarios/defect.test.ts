@@ -2,6 +2,7 @@
 import t from 'tap';
 import { until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
+import { PROGRAM, ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 const THROWING = `data:text/javascript,${encodeURIComponent(`
@@ -26,5 +27,26 @@ t.test('uncaught exceptions and rejections cost no query and no process', async 
   t.match(server.logged('work in the background failed: please report it'), [
     { level: 'error', work: 'other' },
   ]);
+  t.match(await server.kill('SIGTERM'), { code: 0 });
+});
+
+t.test('a limit on the address space costs the threads, not the process', async (t) => {
+  const site = await Site.open(t);
+  await keepState(site.stateDirectory, [keptRecord()]);
+  const { configFile, ports, sandbox } = site;
+  const limited = ['sh', '-c', 'ulimit -v 2000000; exec "$0" "$@"', PROGRAM] as const;
+  const server = new ServerProcess(t, configFile, ports, sandbox.environment, limited);
+  await server.firstAnswer({ name: ENDPOINT });
+  const tooLow = /limit on address space is too low/;
+  await until('the sources fail for it', async () =>
+    (await server.status()).endpoints[0]?.sources.some(({ lastFailure }) =>
+      tooLow.test(lastFailure?.detail ?? ''),
+    ),
+  );
+  server.signal('SIGHUP');
+  const refused = 'reload refused: the configuration from before runs on';
+  await until('the reload is refused', () => server.logged(refused).length > 0);
+  t.match(server.logged(refused), [{ faults: [{ message: tooLow }] }]);
+  t.same(await server.addresses(ENDPOINT), DEMO);
   t.match(await server.kill('SIGTERM'), { code: 0 });
 });
