@@ -25,7 +25,13 @@ import {
   type ServiceManager,
   takeHandedSockets,
 } from '../runtime/service-manager.ts';
-import { catchSignals, directExit, type EndSignal, ignoreUncaught, type Signals } from '../runtime/signals.ts';
+import {
+  catchSignals,
+  directExit,
+  type EndSignal,
+  ignoreUncaught,
+  type Signals,
+} from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';

@@ -346,24 +346,27 @@ t.test('label values are escaped: quotes, backslashes and line feeds cannot brea
   t.ok([...samples.keys()].some((series) => series.includes('endpoint="a\\"b\\\\c\\nd"')));
 });
 
-t.test('open descriptors are counted without a stop: thousands of sockets are listed by another thread', async (t) => {
-  const { readdirSync } = fs;
-  t.teardown(() => Object.assign(fs, { readdirSync }));
-  let listings = 0;
-  Object.assign(fs, {
-    readdirSync: (...words: Parameters<typeof readdirSync>) => {
-      listings++;
-      return readdirSync(...words);
-    },
-  });
-  const metrics = createMetrics(REPORTS, report, true);
-  const openFds = async () => Number(/^process_open_fds (\d+)$/m.exec(textOf(await metrics.render()))?.[1]);
-  const before = await openFds();
-  const opened = Array.from({ length: 300 }, () => fs.openSync('/dev/null', 'r'));
-  t.ok((await openFds()) >= before + 300);
-  for (const fd of opened) fs.closeSync(fd);
-  t.equal(listings, 0);
-});
+t.test(
+  'open descriptors are counted without a stop: thousands of sockets are listed by another thread',
+  async (t) => {
+    const { readdirSync } = fs;
+    t.teardown(() => Object.assign(fs, { readdirSync }));
+    let listings = 0;
+    Object.assign(fs, {
+      readdirSync: (...words: Parameters<typeof readdirSync>) => {
+        listings++;
+        return readdirSync(...words);
+      },
+    });
+    const metrics = createMetrics(REPORTS, report, true);
+    const openFds = async () => Number(/^process_open_fds (\d+)$/m.exec(textOf(await metrics.render()))?.[1]);
+    const before = await openFds();
+    const opened = Array.from({ length: 300 }, () => fs.openSync('/dev/null', 'r'));
+    t.ok((await openFds()) >= before + 300);
+    for (const fd of opened) fs.closeSync(fd);
+    t.equal(listings, 0);
+  },
+);
 
 t.test('the process metrics come along where they are wanted', async (t) => {
   const text = textOf(await createMetrics(REPORTS, report, true).render());
