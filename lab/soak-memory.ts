@@ -1,29 +1,44 @@
 /**
- * The memory and the descriptors of a process over a soak: the slope with its error, and the parts of the memory in each
+ * The memory and the descriptors of a process over a soak: slopes with their errors, and the parts of the memory in each
  * third. The soak fills the cache first, because a cache on its way to its bound looks like a leak.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { parseMemory } from '../bench/process-figures.ts';
 import { median, slopeWithError } from '../bench/statistics.ts';
 
 /** How far the median of the last third may be above that of the second third: noise of the allocator, and no leak. */
 const MEMORY_SLACK_MIB = 48;
 const DESCRIPTOR_SLACK = 20;
-const MIB = 1024 * 1024;
-const HOUR_MS = 3_600_000;
+const KIB_OF_MIB = 1024;
+const MINUTE_MS = 60_000;
+const MINUTES_OF_HOUR = 60;
 
 interface Sample {
   readonly atMs: number;
   readonly residentMib: number;
+  /** Pages of the program come and go with what is loaded: no leak is among them. */
+  readonly privateMib: number;
   readonly descriptors: number;
   readonly parts: Parts | undefined;
 }
 
-/** What Node says of its memory, in MiB. */
-interface Parts {
-  readonly heapUsed: number;
-  readonly heap: number;
-  /** Memory outside the heap that belongs to objects of JavaScript: buffers, the answers of the cache among them. */
-  readonly external: number;
+/** In MiB. */
+interface Parts extends SystemParts {
+  /** V8's heap of the main loop, and what of it is in use, as Node says. */
+  readonly mainHeap: number;
+  readonly mainUsed: number;
+}
+
+/** What the system says of the memory of a process, in MiB. */
+export interface SystemParts {
+  /** Pages of files: the program and its libraries. */
+  readonly program: number;
+  /** V8's heaps of all threads, their code included. */
+  readonly heaps: number;
+  /** Blocks of glibc below its limit for mappings of their own, and the holes between them. */
+  readonly malloc: number;
+  /** Buffers and slabs that have mappings of their own, and stacks. */
+  readonly buffers: number;
 }
 
 export class MemoryWatch {
@@ -31,10 +46,17 @@ export class MemoryWatch {
 
   /** `metrics`: the text of the server's `/metrics`, or `undefined` where the sample is to go without. */
   sample(pid: number, metrics: string | undefined): void {
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    const descriptors = readdirSync(`/proc/${pid}/fd`).length;
-    const parts = metrics === undefined ? undefined : partsOf(metrics);
-    this.#samples.push({ atMs: performance.now(), residentMib: Number(kib) / 1024, descriptors, parts });
+    const memory = parseMemory(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
+    this.#samples.push({
+      atMs: performance.now(),
+      residentMib: memory.residentMebibytes,
+      privateMib: memory.privateMebibytes,
+      descriptors: readdirSync(`/proc/${pid}/fd`).length,
+      parts:
+        metrics === undefined
+          ? undefined
+          : { ...systemPartsOf(readFileSync(`/proc/${pid}/smaps`, 'utf8')), ...mainPartsOf(metrics) },
+    });
   }
 
   /** Sentences for the note. */
@@ -43,21 +65,25 @@ export class MemoryWatch {
     const settled = [...thirds[1], ...thirds[2]];
     const last = this.#samples.at(-1);
     const most = Math.max(...this.#samples.map(({ residentMib }) => residentMib));
-    const lowest = thirds.map((third) => Math.min(...third.map(({ residentMib }) => residentMib)).toFixed(0));
+    const lowest = thirds.map((third) => Math.min(...third.map(({ privateMib }) => privateMib)).toFixed(0));
+    const slopes = (['heaps', 'malloc', 'buffers', 'program'] as const).map(
+      (part) => `${part} ${slopeText(settled, (sample) => sample.parts?.[part])}`,
+    );
     return [
-      `memory, cache full from the start: ${last?.residentMib.toFixed(0)} MiB at the end, ${most.toFixed(0)} at most; lowest of each third ${lowest.join(', ')}; slope of the last two thirds ${slopeText(settled, 'residentMib')} MiB an hour`,
+      `memory, cache full from the start: ${last?.residentMib.toFixed(0)} MiB at the end, ${most.toFixed(0)} at most; private ${last?.privateMib.toFixed(0)}, lowest of each third ${lowest.join(', ')}`,
       ...thirds.map((third, at) => `memory, third ${at + 1}: ${partsText(third)}`),
-      `descriptors: ${last?.descriptors} at the end, slope ${slopeText(settled, 'descriptors')} an hour`,
+      `slopes of the last two thirds, MiB an hour, of the lowest value of each minute: private ${slopeText(settled, ({ privateMib }) => privateMib)} (${slopes.join(', ')})`,
+      `descriptors: ${last?.descriptors} at the end, slope ${slopeText(settled, ({ descriptors }) => descriptors)} an hour`,
     ];
   }
 
   /** What grew from the second third to the last. */
   grown(): readonly string[] {
     const [, second, last] = this.#thirds();
-    const rise = (of: 'residentMib' | 'descriptors') =>
+    const rise = (of: 'privateMib' | 'descriptors') =>
       middle(last.map((sample) => sample[of])) - middle(second.map((sample) => sample[of]));
     return [
-      ...(rise('residentMib') < MEMORY_SLACK_MIB ? [] : [`memory by ${rise('residentMib').toFixed(0)} MiB`]),
+      ...(rise('privateMib') < MEMORY_SLACK_MIB ? [] : [`memory by ${rise('privateMib').toFixed(0)} MiB`]),
       ...(rise('descriptors') < DESCRIPTOR_SLACK ? [] : [`descriptors by ${rise('descriptors')}`]),
     ];
   }
@@ -72,28 +98,64 @@ export class MemoryWatch {
   }
 }
 
-function partsOf(metrics: string): Parts {
+const PAGE_OF_V8 = 256 * 1024;
+/** What glibc reserves for an arena, at a multiple of it: memory in use, and after it memory that nobody may touch. */
+const ARENA = 64 * 1024 * 1024;
+
+/** `smaps`: the content of /proc/PID/smaps. What a mapping is for is told by its place: Node gives its mappings no names. */
+export function systemPartsOf(smaps: string): SystemParts {
+  const parts = { program: 0, heaps: 0, malloc: 0, buffers: 0 };
+  const found = [...smaps.matchAll(MAPPING)].map(([, from = '', to = '', rights = '', name = '', kib]) => ({
+    start: Number.parseInt(from, 16),
+    end: Number.parseInt(to, 16),
+    rights,
+    name,
+    mib: Number(kib) / KIB_OF_MIB,
+  }));
+  for (const [at, { start, end, rights, name, mib }] of found.entries()) {
+    const next = found[at + 1];
+    const isArena =
+      start % ARENA === 0 && next?.start === end && next.end === start + ARENA && next.rights === '---p';
+    const part = name.startsWith('/')
+      ? 'program'
+      : name === '[heap]' || isArena
+        ? 'malloc'
+        : name === '' && (start % PAGE_OF_V8 === 0 || rights.includes('x'))
+          ? 'heaps'
+          : 'buffers';
+    parts[part] += mib;
+  }
+  return parts;
+}
+
+/** Addresses, rights and name of a mapping, and its resident memory. */
+const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)\n(?:[A-Z].*\n)*?Rss: +(\d+) kB$/gm;
+
+function mainPartsOf(metrics: string) {
   const mib = (name: string) =>
-    Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1] ?? Number.NaN) / MIB;
-  return {
-    heapUsed: mib('nodejs_heap_size_used_bytes'),
-    heap: mib('nodejs_heap_size_total_bytes'),
-    external: mib('nodejs_external_memory_bytes'),
-  };
+    Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1] ?? Number.NaN) / (KIB_OF_MIB * KIB_OF_MIB);
+  return { mainHeap: mib('nodejs_heap_size_total_bytes'), mainUsed: mib('nodejs_heap_size_used_bytes') };
 }
 
 function partsText(samples: readonly Sample[]): string {
   const parts = samples.flatMap((sample) => sample.parts ?? []);
-  const of = (pick: (parts: Parts) => number) => middle(parts.map(pick));
-  const resident = middle(samples.map(({ residentMib }) => residentMib));
-  const [heap, external] = [of((one) => one.heap), of((one) => one.external)];
-  const rest = resident - heap - external;
-  return `resident ${resident.toFixed(0)} MiB = V8's heap ${heap.toFixed(0)} (in use ${of((one) => one.heapUsed).toFixed(0)}) + external ${external.toFixed(0)} + other threads, code and malloc ${rest.toFixed(0)} (medians)`;
+  const of = (part: keyof Parts) => middle(parts.map((one) => one[part])).toFixed(0);
+  const resident = middle(samples.map(({ residentMib }) => residentMib)).toFixed(0);
+  return `resident ${resident} MiB: V8's heaps ${of('heaps')} (the main loop's ${of('mainHeap')}, in use ${of('mainUsed')}), malloc ${of('malloc')}, buffers and stacks ${of('buffers')}, pages of files ${of('program')} (medians)`;
 }
 
-/** With twice its standard error: a slope below that is none. */
-function slopeText(samples: readonly Sample[], of: 'residentMib' | 'descriptors'): string {
-  const line = slopeWithError(samples.map((sample) => ({ x: sample.atMs / HOUR_MS, y: sample[of] })));
+/**
+ * With twice its standard error: a slope below that is none. Of the lowest value of each minute, because a burst of clients or
+ * a stalled log takes memory for seconds, and samples of the same seconds are no new knowledge.
+ */
+function slopeText(samples: readonly Sample[], of: (sample: Sample) => number | undefined): string {
+  const lows = new Map<number, number>();
+  for (const sample of samples) {
+    const minute = Math.floor(sample.atMs / MINUTE_MS);
+    const value = of(sample);
+    if (value !== undefined) lows.set(minute, Math.min(value, lows.get(minute) ?? value));
+  }
+  const line = slopeWithError([...lows].map(([minute, y]) => ({ x: minute / MINUTES_OF_HOUR, y })));
   return line === undefined ? '?' : `${line.slope.toFixed(1)} ± ${(2 * line.error).toFixed(1)}`;
 }
 
