@@ -6,7 +6,7 @@ import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtim
 import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
 import type { Metrics } from './metrics.ts';
-import { STATUS_PAGE_POLICY, statusTexts, type TimelineEvent } from './status-page.ts';
+import { STATUS_PAGE_POLICY, statusPageTexts, type TimelineEvent } from './status-page.ts';
 
 /** The part of the status from which the server writes `/readyz`. */
 interface Readiness {
@@ -63,7 +63,7 @@ export function createPages<Status extends Readiness>(
     const events = (await options.timeline?.()) ?? [];
     const all = (await panels()).panels;
     const shown = [...all.slice(0, 2), ...((await options.pagePanels?.()) ?? []), ...all.slice(2)];
-    const body = await inPieces(statusTexts(shown, events), pause);
+    const body = await inPieces(statusPageTexts(shown, events), pause);
     return { status: 200, contentType: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY };
   };
   return new Map<string, MakePage>([

@@ -18,7 +18,7 @@ export interface TimelineEvent {
 }
 
 /** A row or a fact a text, because there may be thousands. The first panel has no title: it says whether the server is ready. */
-export function* statusTexts(
+export function* statusPageTexts(
   panels: readonly Panel[],
   events: readonly TimelineEvent[] = [],
 ): Iterable<string> {

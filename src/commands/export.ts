@@ -32,7 +32,7 @@ import {
   searchConfig,
 } from './running-server.ts';
 import { getStatus } from './server-client.ts';
-import { columns, EXIT, type ExitCode, explain, OPTION, type Run, stateOption } from './subcommand.ts';
+import { columns, EXIT, type ExitCode, OPTION, printFailure, type Run, stateOption } from './subcommand.ts';
 
 interface ExportOptions extends ServerOptions {
   readonly format: string;
@@ -101,7 +101,7 @@ async function exportRecords(options: ExportOptions): Promise<ExitCode> {
   const site = await siteFor(format, options, file, search);
   const text = 'error' in site ? site : await format.text(site);
   if (typeof text !== 'string') {
-    explain(`cannot export as ${options.format}: ${text.error}`, text.fix);
+    printFailure(`cannot export as ${options.format}: ${text.error}`, text.fix);
     return EXIT.finding;
   }
   process.stdout.write(text);
@@ -112,15 +112,15 @@ async function exportRecords(options: ExportOptions): Promise<ExitCode> {
 async function readRecords(directory: string): Promise<EndpointsFile | undefined> {
   const { served, faults } = await readState(new FileReader(directory), ENDPOINTS);
   for (const fault of faults)
-    explain(`the state file "${fault.path}" cannot be used (${fault.reason}): ${fault.detail}`);
+    printFailure(`the state file "${fault.path}" cannot be used (${fault.reason}): ${fault.detail}`);
   if (served === undefined) {
-    explain(nothingText(directory, faults));
+    printFailure(nothingText(directory, faults));
     return undefined;
   }
   if (served.from === 'previous')
-    explain(`these are the records of the previous generation (${served.generation})`);
+    printFailure(`these are the records of the previous generation (${served.generation})`);
   if (served.content.some(isAnswered)) return served;
-  explain(`nothing to export: the state in "${directory}" holds no endpoint with an address`);
+  printFailure(`nothing to export: the state in "${directory}" holds no endpoint with an address`);
   return undefined;
 }
 
@@ -156,7 +156,7 @@ async function siteFor(
   }
   const servers = await serversFor(format, server, search);
   if ('error' in servers) return servers;
-  if (server.length === 0 && servers.length > 0) explain(foundText(servers));
+  if (server.length === 0 && servers.length > 0) printFailure(foundText(servers));
   const configured = configuredIdentity(search, cluster);
   return {
     file: { ...file, content: records },

@@ -5,11 +5,11 @@ import { commander, command as give, type ServerOptions } from './running-server
 import {
   EXIT,
   type ExitCode,
-  explain,
   OPTION,
   plural,
   print,
   printable,
+  printFailure,
   type Run,
   stateOption,
 } from './subcommand.ts';
@@ -35,7 +35,7 @@ async function flush(name: string, options: FlushOptions): Promise<ExitCode> {
   if (typeof report === 'number') return report;
   print(options.json ? JSON.stringify(report, null, 2) : flushLines(report));
   if (report.isSaved) return EXIT.well;
-  explain(
+  printFailure(
     `the snapshot on the disk may still hold the answers: ${report.saveFailure ?? 'it is not written now'}`,
     'make room on the disk of the state directory, and flush again',
   );

@@ -10,13 +10,13 @@ import {
   columns,
   EXIT,
   type ExitCode,
-  explain,
   OPTION,
   type Paint,
   paintForTerminal,
   plural,
   print,
   printable,
+  printFailure,
   type Run,
   stateOption,
   tonedText,
@@ -56,9 +56,9 @@ async function history({ config, state, kind, since, limit, json }: HistoryOptio
     sinceMs: since,
     limit: limit ?? (json ? undefined : TABLE_LIMIT),
   });
-  for (const { detail } of reading.faults) explain(`a part of the ledger cannot be read: ${detail}`);
+  for (const { detail } of reading.faults) printFailure(`a part of the ledger cannot be read: ${detail}`);
   if (reading.files === 0) {
-    explain(noLedgerText(directory, reading.faults));
+    printFailure(noLedgerText(directory, reading.faults));
     return EXIT.finding;
   }
   const lines = json ? [jsonText(reading)] : historyLines(reading.entries, paintForTerminal);
@@ -68,11 +68,11 @@ async function history({ config, state, kind, since, limit, json }: HistoryOptio
 }
 
 function explainMissing({ entries, matched, malformed }: LedgerReading): void {
-  if (matched === 0) explain('no such event');
+  if (matched === 0) printFailure('no such event');
   const earlier = matched - entries.length;
-  if (earlier > 0) explain(`${plural(earlier, 'earlier event')}: --limit ${matched} shows all`);
+  if (earlier > 0) printFailure(`${plural(earlier, 'earlier event')}: --limit ${matched} shows all`);
   if (malformed > 0) {
-    explain(`${plural(malformed, 'line')} of the ledger cannot be read: cut off by a crash, or damaged`);
+    printFailure(`${plural(malformed, 'line')} of the ledger cannot be read: cut off by a crash, or damaged`);
   }
 }
 

@@ -19,7 +19,7 @@ import { systemCode } from '../store/file-system.ts';
 import { SILENT } from './check/site.ts';
 import { policyFor } from './iam-policy.ts';
 import { installedEnvironment } from './running-server.ts';
-import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, explain, print, type Run } from './subcommand.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, print, printFailure, type Run } from './subcommand.ts';
 
 interface InitOptions {
   readonly cluster?: string;
@@ -50,7 +50,7 @@ export function define(command: Command, { ended }: Run): void {
 
 async function init(options: InitOptions): Promise<ExitCode> {
   if (!options.force && !options.policy && options.output !== '-' && (await exists(options.output))) {
-    explain(
+    printFailure(
       `"${options.output}" exists already: it is not touched`,
       'name another file with --output, or replace it with --force',
     );
@@ -62,7 +62,7 @@ async function init(options: InitOptions): Promise<ExitCode> {
   using farSide = new FarSide({ clock: systemClock, timers: systemTimers, log: SILENT, outbound });
   const known = await fromKubeconfig(options.kubeconfig, farSide);
   if ('fault' in known) {
-    explain(known.fault, 'name a kubeconfig whose current context is that of the cluster');
+    printFailure(known.fault, 'name a kubeconfig whose current context is that of the cluster');
     return EXIT.finding;
   }
   const ask = asker();
@@ -88,7 +88,7 @@ async function init(options: InitOptions): Promise<ExitCode> {
 }
 
 function missing(flag: string, { policy }: InitOptions): ExitCode {
-  explain(
+  printFailure(
     `${flag} is needed, and no answer was given for it`,
     policy
       ? 'outpost-dns init --policy --cluster NAME --region REGION'
@@ -209,7 +209,7 @@ async function write(discovered: Discovered, { output, force }: InitOptions): Pr
     if (code === undefined) throw error;
     const fix =
       code === 'EEXIST' ? 'replace it with --force' : 'run it as root, or name another file with --output';
-    explain(`cannot write "${output}": ${code}`, fix);
+    printFailure(`cannot write "${output}": ${code}`, fix);
     return EXIT.finding;
   }
   if (output !== '-') print(nextSteps(discovered, output));

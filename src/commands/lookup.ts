@@ -13,12 +13,12 @@ import {
   columns,
   EXIT,
   type ExitCode,
-  explain,
   OPTION,
   type Paint,
   paintForTerminal,
   print,
   printable,
+  printFailure,
   type Run,
 } from './subcommand.ts';
 
@@ -66,7 +66,7 @@ const ATTEMPTS = 2;
 async function lookup(name: string, type: number, options: LookupOptions): Promise<ExitCode> {
   const question = readQuestion(name, type);
   if ('fix' in question) {
-    explain(`not a domain name: "${name}"`, question.fix);
+    printFailure(`not a domain name: "${name}"`, question.fix);
     return EXIT.usage;
   }
   const place = await findPlace('dns', options.server, options.config);
@@ -76,12 +76,12 @@ async function lookup(name: string, type: number, options: LookupOptions): Promi
   const exchanged = await exchange({ server: place, query, timeoutMs: TIMEOUT_MS, attempts: ATTEMPTS });
   if (exchanged.kind === 'failed') {
     const fix = 'is the server running? "outpost-dns status" tells; name another one with --server';
-    explain(`cannot ask "${server}": ${exchanged.detail}`, fix);
+    printFailure(`cannot ask "${server}": ${exchanged.detail}`, fix);
     return EXIT.finding;
   }
   const reply = readReply(exchanged.octets);
   if ('fault' in reply) {
-    explain(
+    printFailure(
       `cannot read the reply of "${server}": ${reply.fault}`,
       'another program than a DNS server answers there',
     );

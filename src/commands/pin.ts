@@ -11,10 +11,10 @@ import { commander, command as give, type ServerOptions } from './running-server
 import {
   EXIT,
   type ExitCode,
-  explain,
   OPTION,
   print,
   printable,
+  printFailure,
   type Run,
   stateOption,
 } from './subcommand.ts';
@@ -118,7 +118,7 @@ const REGION_OPTION = [
 function show(report: PinReport, { json }: ClusterOptions, lines: readonly string[]): ExitCode {
   print(json ? JSON.stringify(report, null, 2) : lines);
   if (report.isSaved) return EXIT.well;
-  explain(
+  printFailure(
     `the state file does not have it: a restart would undo the command: ${report.saveFailure ?? 'no reason given'}`,
     'make room on the disk of the state directory; the server tries again by itself',
   );

@@ -15,7 +15,7 @@ import { DEFAULT_STATE_DIRECTORY } from '../config/source-text.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { readConfig } from './config-file.ts';
 import { getStatus, sendCommand } from './server-client.ts';
-import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, explain, plural } from './subcommand.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, plural, printFailure } from './subcommand.ts';
 
 /** The places at which commands reach a server. */
 export interface Places {
@@ -61,7 +61,7 @@ export async function findPlace<Kind extends keyof Places>(
   if (search.kind === 'config') return placesOf(search.config)[kind];
   if (search.kind === 'faulty' && search.isNamed) {
     process.stderr.write(`${search.error.message}\n`);
-    explain(`without a sound configuration, name the place with ${FLAGS[kind]}`);
+    printFailure(`without a sound configuration, name the place with ${FLAGS[kind]}`);
     return EXIT.usage;
   }
   const places = await atDefaultPlaces(defaults);
@@ -124,7 +124,7 @@ export function explainNone(search: Exclude<ConfigSearch, { kind: 'config' }>): 
     `nothing answers at "${socketText(admin)}"`,
     `there is no state in "${stateDirectory}"`,
   ];
-  explain(
+  printFailure(
     `no server was found: ${tried.join(', ')}`,
     'start one with "outpost-dns serve" (or "outpost-dns sandbox" to try it out), or name its configuration with --config',
   );
@@ -136,7 +136,7 @@ const NO_CONFIG = `there is no configuration "${DEFAULT_CONFIG_FILE}", this user
 /** Explains to a person that a command needs a configuration and found none. */
 export async function explainNoConfig(): Promise<ExitCode> {
   if ((await atDefaultPlaces(DEFAULT_PLACES)) === undefined) return explainNone({ kind: 'none' });
-  explain(`no configuration was found: ${NO_CONFIG}`, 'name it with --config');
+  printFailure(`no configuration was found: ${NO_CONFIG}`, 'name it with --config');
   return EXIT.usage;
 }
 
@@ -199,12 +199,12 @@ export async function command<Report>(
   if (typeof directory === 'number') return directory;
   const answer = await sendCommand(directory, route.method, route.path, route.body);
   if (answer.kind !== 'done') {
-    explain(`cannot ${action}: ${answer.detail}`, answer.fix);
+    printFailure(`cannot ${action}: ${answer.detail}`, answer.fix);
     return EXIT.finding;
   }
   const report = form.safeParse(answer.content);
   if (report.success) return report.data;
-  explain(
+  printFailure(
     `cannot ${action}: the answer is not one of this version`,
     'client and server may be of different versions: compare "outpost-dns --version" with the status',
   );

@@ -12,7 +12,7 @@ import { callSandbox } from '../../sandbox/control-client.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { SandboxError } from '../../sandbox/sandbox-error.ts';
 import { AdminError, startHttpServer } from '../admin/http-server.ts';
-import { EXIT, type ExitCode, explain, print, type Run } from './subcommand.ts';
+import { EXIT, type ExitCode, print, printFailure, type Run } from './subcommand.ts';
 
 interface SandboxOptions {
   readonly port: number;
@@ -97,7 +97,7 @@ async function sendToSandbox(
   } catch (error) {
     if (!(error instanceof SandboxError)) throw error;
     const fix = error.code === 'not-running' ? ': start it with npm start' : '';
-    explain(`cannot ${error.message}${fix}`);
+    printFailure(`cannot ${error.message}${fix}`);
     return EXIT.finding;
   }
 }

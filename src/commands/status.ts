@@ -10,12 +10,12 @@ import {
   columns,
   EXIT,
   type ExitCode,
-  explain,
   OPTION,
   type Paint,
   paintForTerminal,
   print,
   printable,
+  printFailure,
   type Run,
   tonedText,
 } from './subcommand.ts';
@@ -68,7 +68,7 @@ async function show(admin: SocketAddress, json: boolean): Promise<ExitCode> {
     ? await getStatus(admin, STATUS_TIMEOUT_MS)
     : await getPanels(admin, STATUS_TIMEOUT_MS);
   if (reading.kind === 'failed') {
-    explain(`cannot get the status from "${socketText(admin)}": ${reading.detail}`, reading.fix);
+    printFailure(`cannot get the status from "${socketText(admin)}": ${reading.detail}`, reading.fix);
     return EXIT.finding;
   }
   const { facts, whole } = reading;
@@ -98,7 +98,7 @@ async function healthy(admin: SocketAddress): Promise<ExitCode> {
 }
 
 function unhealthy(admin: SocketAddress, detail: string): ExitCode {
-  explain(`the server at "${socketText(admin)}" is not healthy: ${detail}`);
+  printFailure(`the server at "${socketText(admin)}" is not healthy: ${detail}`);
   return EXIT.finding;
 }
 

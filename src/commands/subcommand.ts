@@ -51,7 +51,7 @@ export function print(text: string | readonly string[]): void {
 }
 
 /** Writes the failure to standard error, and the fix on a second line. */
-export function explain(failure: string, fix?: string): void {
+export function printFailure(failure: string, fix?: string): void {
   const second = fix === undefined ? '' : `\n    ${printable(fix)}`;
   process.stderr.write(`outpost-dns: ${printable(failure)}${second}\n`);
 }

@@ -31,7 +31,10 @@ export interface KindFacts<Suffix extends string = string> {
 export interface Destination<Option extends string = string> {
   /** The option that the value becomes; by default the key's name with the suffix of its kind. A dot leads into a group: `tcp.idleMs`. */
   readonly option?: Option;
-  /** The room under `src/` that uses the value; by default that of the section. */
+  /**
+   * The folder under `src/` that uses the value; by default that of the section. A fact for the reader and for a test, which finds
+   * the option used there: nothing is handed over by it.
+   */
   readonly room?: string;
 }
 

@@ -21,7 +21,7 @@ import { LinkChronicle, linkEvent, setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
 import { buildRefreshRooms, type RefreshRooms } from './refresh-rooms.ts';
 import { type ConfigInForce, disconnectedRules, inForceWith, type Routes, routesOf } from './routes.ts';
-import { statusText } from './server-report.ts';
+import { statusStrings } from './server-report.ts';
 import { buildServingRooms, type ServingRooms } from './serving-rooms.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
@@ -35,7 +35,7 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   };
   const statusOf = ({ cluster, region }: EndpointRecord) => {
     const found = refresh.plane.clusterSnapshot(cluster, region);
-    return statusText(found, outage.link.current(), parts.clock.monotonicMs());
+    return statusStrings(found, outage.link.current(), parts.clock.monotonicMs());
   };
   const outage = buildOutageRooms(parts, inForce, {
     stores: () => stores,
@@ -43,7 +43,7 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
     onLinkBack: () => serving.forwarder.forgetCuts(),
   });
   const stores: Stores = buildStores(parts, inForce, outage.link);
-  const around = { calls, inForce, cache: stores.cache, outage, pollAgain, statusText: statusOf };
+  const around = { calls, inForce, cache: stores.cache, outage, pollAgain, statusStrings: statusOf };
   const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
   const trend = new Trend();

@@ -169,7 +169,7 @@ function missingOf({ endpoint, addresses }: ClusterSnapshot): string {
 
 const MAX_STRING_OCTETS = 255; // RFC 1035 section 3.3
 
-export function statusText(
+export function statusStrings(
   cluster: ClusterSnapshot | undefined,
   link: LinkReport,
   nowMs: number,

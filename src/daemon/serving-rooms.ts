@@ -43,14 +43,14 @@ interface Deps {
   /** Asks every source and upstream that may be reachable again. */
   readonly pollAgain: (reason: string) => void;
   /** Returns the TXT strings at `_status.<endpoint>`. */
-  readonly statusText: ResolverOptions['statusText'];
+  readonly statusStrings: ResolverOptions['statusStrings'];
 }
 
 export type ServingRooms = ReturnType<typeof buildServingRooms>;
 
 export function buildServingRooms(parts: DaemonParts, deps: Deps) {
   const { config, clock, timers, random, log, interfaces } = parts;
-  const { calls, cache, outage, statusText, inForce } = deps;
+  const { calls, cache, outage, statusStrings, inForce } = deps;
   const serving = new ServingTable();
   const failedNames = new FailedNames();
   const forwarder = buildForwarder(parts, deps);
@@ -61,7 +61,7 @@ export function buildServingRooms(parts: DaemonParts, deps: Deps) {
     timers,
     upstreams: forwarder,
     link: outage.link.cuts,
-    statusText,
+    statusStrings,
     outage: outage.drill.report,
     failedNames,
   };

@@ -2,8 +2,10 @@
  * Decides whether this server can reach the far side of the link. Evidence goes in; a condition with its reason and age comes
  * out. Pure.
  *
- *     unknown --> connected <--> degraded --> disconnected --> recovering --> connected
- *                                                  ^--------------'
+ *     unknown --> connected <--> degraded --> disconnected <--> recovering --> connected
+ *        |                           ^              ^
+ *        |-- evidence of nothing ----'              |
+ *        `-- three failures ------------------------'
  *
  * Each AWS Region and each upstream has a state, and there is one summary. Every answer proves the path, a refusal included.
  * A failure that says nothing about the path (missing credentials, a defect of ours) must not be reported here. A proxy or a

@@ -18,7 +18,11 @@ export interface SeenBy {
   readonly status?: string;
 }
 
-export interface ServedAddress {
+/** The label under an endpoint's name where TXT tells how fresh the answer is. Only an outpost-dns answers there: EKS has no such name. */
+export const STATUS_LABEL = '_status';
+
+/** An address that a record knows: served or withheld, as `servedIn` says. */
+export interface KnownAddress {
   /** IPv4, canonical text. */
   readonly address: string;
   readonly provenance: Readonly<Partial<Record<SourceName | 'pin', SeenBy>>>;
@@ -91,13 +95,14 @@ export interface EndpointRecord {
   readonly endpoint?: string;
   /** Earlier names of the endpoint, newest first: clients that know only those are answered too. */
   readonly formerEndpoints?: readonly string[];
-  readonly addresses: readonly ServedAddress[];
+  /** In the order of answers; withheld addresses are among them (`servedIn`). */
+  readonly addresses: readonly KnownAddress[];
   /** Proven addresses that the sources have dropped: they are served while none of `addresses` is proven. */
-  readonly leaving?: readonly ServedAddress[];
+  readonly leaving?: readonly KnownAddress[];
   /** A loss is measured against this set: confirmed by both kinds of source, or by a repetition where only one kind answers. */
   readonly corroborated?: readonly string[];
   /** The addresses without the pin that hides them; left out without a pin, or where there are none. */
-  readonly unpinned?: readonly ServedAddress[];
+  readonly unpinned?: readonly KnownAddress[];
   /** The pin of a command. A pin in the configuration is not part of the record, and wins. */
   readonly pin?: Pin;
   readonly ttlSeconds: number;
@@ -185,7 +190,7 @@ function contentOf(record: EndpointRecord): object {
   };
 }
 
-function namesIn(addresses: readonly ServedAddress[]): readonly string[] {
+function namesIn(addresses: readonly KnownAddress[]): readonly string[] {
   return addresses
     .map(({ address, provenance, lackedSinceMs, proof, awaitsProof = false }) => {
       const seenBy = Object.entries(provenance).map(([source, { status = '' }]) => `${source} ${status}`);
@@ -390,7 +395,7 @@ export function isProven({ proof }: { readonly proof?: AddressProof }): boolean 
  *     no                         all, the refused too: a name is always answered    none
  *     pinned                     the pin, whatever is proven                   none
  */
-export function servedIn<Address extends Pick<ServedAddress, 'address' | 'proof' | 'awaitsProof'>>(record: {
+export function servedIn<Address extends Pick<KnownAddress, 'address' | 'proof' | 'awaitsProof'>>(record: {
   readonly addresses: readonly Address[];
   /** Proven addresses that the sources have dropped. */
   readonly leaving?: readonly Address[];

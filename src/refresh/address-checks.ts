@@ -10,7 +10,7 @@
  */
 import { connect } from 'node:net';
 import type { ProofRequest } from '../far-side/handshake.ts';
-import type { CheckResult, ServedAddress } from '../records/endpoint-record.ts';
+import type { CheckResult, KnownAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
@@ -72,7 +72,7 @@ export class AddressChecks {
   }
 
   /** Checks these addresses from now on. Addresses that stay keep their standing; new addresses are checked soon. */
-  watch(addresses: readonly ServedAddress[]): void {
+  watch(addresses: readonly KnownAddress[]): void {
     const before = this.#standings;
     const coming = addresses.filter(({ address }) => !before.has(address));
     if (coming.length === 0 && before.size === addresses.length) return;

@@ -4,11 +4,11 @@
  */
 import {
   type EndpointRecord,
+  type KnownAddress,
   lastConfirmedAtMs,
   otherEndpointOf,
   type ProofReason,
   type ProofState,
-  type ServedAddress,
   servedIn,
 } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
@@ -203,7 +203,7 @@ function pinSnapshot({ record, settings, nowMs }: SnapshotParts): PinSnapshot | 
   return { ...byCommand, unpinned: found, refused };
 }
 
-function addressSnapshot(served: ServedAddress, { leaving }: EndpointRecord, nowMs: number): AddressSnapshot {
+function addressSnapshot(served: KnownAddress, { leaving }: EndpointRecord, nowMs: number): AddressSnapshot {
   const { address, provenance, lackedSinceMs, proof } = served;
   const seen = Object.entries(provenance).map(([source, by]) => [
     source,

@@ -8,7 +8,7 @@ import type { FarSource } from '../far-side/poll.ts';
 import type { Evidence } from '../link/link-state.ts';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../protocol/words/codes.ts';
-import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
+import { type EndpointRecord, otherEndpointOf, STATUS_LABEL } from '../records/endpoint-record.ts';
 import type { SourceContext } from '../records/observation.ts';
 import {
   type AddressObservation,
@@ -30,7 +30,7 @@ import type { PlanSettings } from './reconcile/plan.ts';
 import type { PollResult } from './source-poller.ts';
 
 export interface SourceSettings extends PollSettings {
-  /** The sources to be polled for one cluster; those that ask AWS need its Region. */
+  /** The names of the sources to be polled for one cluster, from which `createSources` builds them; those that ask AWS need its Region. */
   readonly sources: readonly SourceName[];
 }
 
@@ -146,9 +146,6 @@ export interface Resolved {
   readonly ttlSeconds: number;
   readonly upstream?: string;
 }
-
-/** Only an outpost-dns answers this name with text: EKS has no such name. */
-const STATUS_LABEL = '_status';
 
 /**
  * The addresses that upstreams give for `name`. Throws SourceError where there are none, or where they are our own. A

@@ -10,9 +10,9 @@ import {
   type ClusterIdentity,
   type EndpointRecord,
   identityOf,
+  type KnownAddress,
   type Pin,
   pairUp,
-  type ServedAddress,
 } from '../records/endpoint-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -440,7 +440,7 @@ function inWallTime(member: Member, now: Moment): EndpointRecord {
 }
 
 /** All addresses of a record that are checked: those that may be served now or later. */
-function watched({ addresses, leaving = [], unpinned = [] }: EndpointRecord): readonly ServedAddress[] {
+function watched({ addresses, leaving = [], unpinned = [] }: EndpointRecord): readonly KnownAddress[] {
   return [...new Map([...unpinned, ...leaving, ...addresses].map((one) => [one.address, one])).values()];
 }
 

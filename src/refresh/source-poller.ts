@@ -150,7 +150,18 @@ export class SourcePoller {
     this.nextPollAtMs = undefined;
   }
 
-  /** Starts a poll with a deadline. It ends at most once, and never after `abandon`. */
+  /**
+   * Starts a poll with a deadline. It ends at most once, and never after `abandon`.
+   *
+   *     polling --- an answer or a failure -----------------> answered --> over: the observation
+   *        | the deadline, or `interrupt`: the source hears of it by its signal
+   *        v
+   *      grace ---- a failure: it says why there is nothing -> answered --> over: that failure
+   *        |`------ an answer, too late ---------------------> answered --> over: timeout, `isLate`
+   *        `------- nothing in the grace time --------------------------> over: timeout, `isUnsettled`
+   *
+   * `answered` waits for its turn among the polls that end together. `abandon` leads from everywhere to `over`, without a result.
+   */
   #start(context: SourceContext): Poll {
     this.#unschedule();
     const { clock, timers, deadlineMs, turnstile } = this.#options;

@@ -118,8 +118,8 @@ export interface Step {
   readonly after: Readonly<Record<string, string>>;
   /** Writes the answer into the turn's reply space and returns its octets; PASS, NO_REPLY or PENDING. */
   answer(turn: Turn): number;
-  /** Only of a step that returns PENDING. */
-  later?(turn: Turn, reply: Reply): void;
+  /** Only of a step that returns PENDING: fetches the answer. */
+  fetch?(turn: Turn, reply: Reply): void;
 }
 
 const NOTHING = new Uint8Array(0);

@@ -11,10 +11,10 @@ import {
   compareRecords,
   type EndpointRecord,
   isEndpointAddress,
+  type KnownAddress,
   PROOF_REASONS,
   PROOF_STATES,
   type SeenBy,
-  type ServedAddress,
 } from '../records/endpoint-record.ts';
 import { perSource } from '../records/sources.ts';
 import type { Steps } from '../runtime/slices.ts';
@@ -135,7 +135,7 @@ function composeRecord(record: EndpointRecord): object {
   };
 }
 
-function composeAddress({ address, provenance, lackedSinceMs, proof, awaitsProof }: ServedAddress): object {
+function composeAddress({ address, provenance, lackedSinceMs, proof, awaitsProof }: KnownAddress): object {
   const seen = (by: SeenBy) => ({
     firstSeen: moment(by.firstSeenMs),
     lastSeen: moment(by.lastSeenMs),

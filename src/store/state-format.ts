@@ -6,8 +6,8 @@ import type { Decoded, Encoded, Written } from './checked-json.ts';
 import type { Fault, StateReader } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
 
-/** The difference between content and its last save. */
-export type Change =
+/** Why content is saved: its difference from the last save. */
+export type SaveReason =
   /** The content has gained or lost an element. */
   | 'new'
   | 'changed'
@@ -19,7 +19,7 @@ export interface SavePolicy {
   /** The shortest time between two writes when only ages have changed. */
   readonly confirmEveryMs: number;
   /** For `saveLater`: how long after the last save each change may wait for the next. */
-  readonly waitMs?: Readonly<Record<Change, number>>;
+  readonly waitMs?: Readonly<Record<SaveReason, number>>;
   readonly messages: {
     readonly failing: Message<'code' | 'detail'>;
     readonly recovered: Message;

@@ -15,7 +15,7 @@ import { inOneStep, type Pause, Slices, type Steps } from '../runtime/slices.ts'
 import { type Failure, failureOf, StoreError } from './file-system.ts';
 import { BlockedFiles, type LoadFault, type StateBackend } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
-import { type Change, readState, type StateFormat } from './state-format.ts';
+import { readState, type SaveReason, type StateFormat } from './state-format.ts';
 import { Writer, type WriterParts, type WriterState } from './writer.ts';
 
 export interface StateStoreParts extends WriterParts {
@@ -121,7 +121,7 @@ export class StateStore<Content> {
   }
 
   /** Saves what `compose` gives then, as soon as such a change is worth a write. */
-  saveLater(compose: () => Steps<Content>, change: Change): void {
+  saveLater(compose: () => Steps<Content>, change: SaveReason): void {
     this.#take(compose);
     const waitMs = this.#format.policy.waitMs?.[change] ?? 0;
     // a new record is written at any time; a change waits until the disk can bear it

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { STATUS_PAGE_POLICY, statusTexts } from '../../src/admin/status-page.ts';
+import { STATUS_PAGE_POLICY, statusPageTexts } from '../../src/admin/status-page.ts';
 import { endpoint, panelsOf, report, serverReport } from './report-fixture.ts';
 
-const statusPage = (panels: Parameters<typeof statusTexts>[0]) => [...statusTexts(panels)].join('');
+const statusPage = (panels: Parameters<typeof statusPageTexts>[0]) => [...statusPageTexts(panels)].join('');
 
 const text = (of = report()) =>
   statusPage(panelsOf(of)).replace(/<(?:style|script)>[\s\S]*?<\/(?:style|script)>/g, '');

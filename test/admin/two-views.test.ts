@@ -1,10 +1,10 @@
 import t from 'tap';
-import { statusTexts } from '../../src/admin/status-page.ts';
+import { statusPageTexts } from '../../src/admin/status-page.ts';
 import { panelLines } from '../../src/commands/status.ts';
 import { paintNothing } from '../../src/commands/subcommand.ts';
 import { panelsOf, type RetainedReport, report } from './report-fixture.ts';
 
-const statusPage = (panels: Parameters<typeof statusTexts>[0]) => [...statusTexts(panels)].join('');
+const statusPage = (panels: Parameters<typeof statusPageTexts>[0]) => [...statusPageTexts(panels)].join('');
 
 /** As the server lists them: a hundred at most, those that are not fresh first. */
 function retaining(fresh: number, stale: number) {

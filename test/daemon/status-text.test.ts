@@ -1,5 +1,5 @@
 import t from 'tap';
-import { statusText } from '../../src/daemon/server-report.ts';
+import { statusStrings } from '../../src/daemon/server-report.ts';
 import type { LinkReport } from '../../src/link/link-monitor.ts';
 import { clusterSnapshot, sourceSnapshot } from './snapshots.ts';
 
@@ -24,7 +24,7 @@ t.test('link, age, what is served, and each source: short strings in a fixed ord
     ],
     held: { addresses: ['10.0.0.9'], reason: 'loses 2 of 3 addresses', heldForMs: 5000 },
   });
-  t.same(statusText(cluster, link('disconnected', 1_000_000), 1_600_000), [
+  t.same(statusStrings(cluster, link('disconnected', 1_000_000), 1_600_000), [
     'link=disconnected for 10m: timeout',
     'age=3d',
     'addresses=2 basis=kept',
@@ -40,21 +40,21 @@ t.test('never confirmed is unknown; a failure that is over is not told', async (
     lastSuccessAgoMs: 0,
     lastFailure: { reason: 'timeout', detail: '', agoMs: 9 },
   });
-  const strings = statusText(clusterSnapshot({ serves: [], sources: [source] }), link('connected', 0), 0);
+  const strings = statusStrings(clusterSnapshot({ serves: [], sources: [source] }), link('connected', 0), 0);
   t.same(strings, ['link=connected for 0s', 'age=unknown', 'addresses=0 basis=name', 'dns=0s ago']);
 });
 
 t.test('credentials are told while they are in trouble', async (t) => {
   const told = (condition: 'accepted' | 'expired') => {
     const credentials = { condition, detail: 'x', sinceAgoMs: 600_000 };
-    return statusText(clusterSnapshot({ sources: [], credentials }), link('connected', 0), 0).slice(3);
+    return statusStrings(clusterSnapshot({ sources: [], credentials }), link('connected', 0), 0).slice(3);
   };
   t.same(told('accepted'), []);
   t.same(told('expired'), ['credentials=expired for 10m']);
 });
 
 t.test('a cluster that is gone leaves the link', async (t) => {
-  t.same(statusText(undefined, link('unknown', 500), 0), ['link=unknown for 0s'], 'and no negative age');
+  t.same(statusStrings(undefined, link('unknown', 500), 0), ['link=unknown for 0s'], 'and no negative age');
 });
 
 t.test('ages in the unit that a person reads', async (t) => {
@@ -68,13 +68,13 @@ t.test('ages in the unit that a person reads', async (t) => {
     [172_800_000, '2d'],
     [400 * 86_400_000, '400d'],
   ] as const)
-    t.same(statusText(undefined, link('connected', 0), ms), [`link=connected for ${text}`]);
+    t.same(statusStrings(undefined, link('connected', 0), ms), [`link=connected for ${text}`]);
 });
 
 t.test('no string is longer than 255 octets, whatever is held', async (t) => {
   const addresses = Array.from({ length: 64 }, (_, at) => `10.100.100.${100 + at}`);
   const cluster = clusterSnapshot({ held: { addresses, reason: '', heldForMs: 0 } });
-  for (const text of statusText(cluster, link('connected', 0), 0)) t.ok(Buffer.byteLength(text) <= 255);
+  for (const text of statusStrings(cluster, link('connected', 0), 0)) t.ok(Buffer.byteLength(text) <= 255);
 });
 
 t.test('a string that is cut ends with a whole letter, whatever the reason of a pin says', async (t) => {
@@ -88,7 +88,7 @@ t.test('a string that is cut ends with a whole letter, whatever the reason of a 
       unpinned: [],
       refused: [],
     };
-    const text = statusText(clusterSnapshot({ pin }), link('connected', 0), 0).at(-1) ?? '';
+    const text = statusStrings(clusterSnapshot({ pin }), link('connected', 0), 0).at(-1) ?? '';
     t.match(text, /^pin=10\.0\.0\.9 by command, ends in 60s: x*(\u{1F6E0})+$/u);
     t.ok(Buffer.byteLength(text) > 251 && Buffer.byteLength(text) <= 255);
   }
@@ -101,7 +101,7 @@ t.test('the proof of each address is said, and whether it is served', (t) => {
     addresses: [{ ...one, address: '10.0.0.1', proof: proof('proven') }],
     withheld: [{ ...one, address: '10.0.0.2', proof: proof('refused', { reason: 'other-name' }) }],
   });
-  const strings = statusText(cluster, link('connected', 0), 0);
+  const strings = statusStrings(cluster, link('connected', 0), 0);
   t.ok(strings.includes('10.0.0.1=proven for 60s'));
   t.ok(strings.includes('10.0.0.2=refused for 60s: other-name, not served'));
   t.end();

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
 import type { ProofRequest } from '../../src/far-side/handshake.ts';
-import type { CheckResult, ServedAddress } from '../../src/records/endpoint-record.ts';
+import type { CheckResult, KnownAddress } from '../../src/records/endpoint-record.ts';
 import {
   type AddressCheck,
   AddressChecks,
@@ -18,7 +18,7 @@ const NO_ANSWER: CheckResult = { kind: 'untried', reason: 'no-authority', isList
 const PROVEN: CheckResult = { kind: 'proven' };
 const SILENT: CheckResult = { kind: 'silent', reason: 'timeout' };
 
-const served = (...addresses: readonly string[]): ServedAddress[] =>
+const served = (...addresses: readonly string[]): KnownAddress[] =>
   addresses.map((address) => ({ address, provenance: {} }));
 
 function request(address: string): ProofRequest {

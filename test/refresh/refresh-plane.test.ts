@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { CheckResult, EndpointRecord, ServedAddress } from '../../src/records/endpoint-record.ts';
+import type { CheckResult, EndpointRecord, KnownAddress } from '../../src/records/endpoint-record.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import type { AddressCheck } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-sources.ts';
@@ -368,7 +368,7 @@ t.test('a new address is published when it is proven, and a refused one never be
   await again.plane.stop();
 });
 
-function proven(address: string): ServedAddress {
+function proven(address: string): KnownAddress {
   const state = address === A ? 'proven' : 'unproven';
   return { address, provenance: {}, proof: { state, sinceMs: 0 } };
 }

@@ -1,4 +1,4 @@
-import { canonicalJson, type EndpointRecord, type ServedAddress } from '../../src/records/endpoint-record.ts';
+import { canonicalJson, type EndpointRecord, type KnownAddress } from '../../src/records/endpoint-record.ts';
 
 const START_MS = Date.UTC(2026, 0, 1);
 
@@ -17,7 +17,7 @@ export function record(cluster: string, addresses: readonly string[], seenMs = S
   };
 }
 
-export function served(address: string, seenMs = START_MS): ServedAddress {
+export function served(address: string, seenMs = START_MS): KnownAddress {
   return { address, provenance: { dns: { firstSeenMs: START_MS, lastSeenMs: seenMs } } };
 }
 

@@ -4,10 +4,10 @@ import {
   type EndpointRecord,
   type HeldChange,
   hasSameJson,
+  type KnownAddress,
   type Pin,
   type ProofReason,
   type ProofState,
-  type ServedAddress,
   servedIn,
 } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
@@ -144,7 +144,7 @@ function withheldChanges(before: EndpointRecord, after: EndpointRecord): readonl
   ];
 }
 
-function isRefused({ proof }: ServedAddress): boolean {
+function isRefused({ proof }: KnownAddress): boolean {
   return proof?.state === 'refused';
 }
 

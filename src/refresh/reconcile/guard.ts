@@ -9,7 +9,7 @@ import {
   type EndpointRecord,
   type HeldChange,
   isEndpointAddress,
-  type ServedAddress,
+  type KnownAddress,
 } from '../../records/endpoint-record.ts';
 import {
   isInterfaceSource,
@@ -60,6 +60,22 @@ export type GuardDecision =
   | { readonly kind: 'hold'; readonly held: HeldChange; readonly refused: readonly Refusal[] }
   | { readonly kind: 'keep'; readonly refused: readonly Refusal[] };
 
+/**
+ * An example, a refresh a minute. Three addresses were confirmed by both kinds of source, so they are the corroborated set that a
+ * loss is measured against. A test plays these rows.
+ *
+ *     names  interfaces  served  held  because
+ *     ABC    ABC         ABC           nothing is lost
+ *     AB     ABC         AB            one of three is lost, which is not most: adopted at once. C is listed, and stays corroborated
+ *     A      ABC         AB      A     two of three are lost, and the interfaces list both: the names alone do not decide it
+ *     A      ABC         AB      A     nor when they repeat it
+ *     ABC    ABC         ABC           the names are back, and the held change is dropped
+ *     DE     silent      ABC     DE    all is replaced, and the listing, which could confirm it, is silent
+ *     DE     silent      ABC     DE    however often the names repeat it
+ *     DE     DE          ABC     DE    both say so now: counts as the first time
+ *     DE     DE          DE            both repeat it: adopted, and the corroborated set is DE
+ *     silent silent      DE            nothing usable: what was served, for ever
+ */
 export function guard(change: GuardedChange, settings: GuardSettings): GuardDecision {
   const { candidate, spared = [], served, held, nowMs, byNames } = change;
   const refused = candidate.flatMap((address) => {
@@ -234,13 +250,13 @@ export function sparedAddresses(
 }
 
 /** Whether a name source had the address while the listing already lacked it, and so contradicted the listing. */
-function wasNamedSince({ provenance }: ServedAddress, sinceMs: number): boolean {
+function wasNamedSince({ provenance }: KnownAddress, sinceMs: number): boolean {
   return NAME_SOURCES.some((source) => (provenance[source]?.lastSeenMs ?? -Infinity) >= sinceMs);
 }
 
 /** Whether a name source had the address in its last answer, at most a day ago. */
 function wasLastNamed(
-  { provenance }: ServedAddress,
+  { provenance }: KnownAddress,
   confirmedAtMs: EndpointRecord['confirmedAtMs'],
   nowMs: number,
 ): boolean {
@@ -274,10 +290,10 @@ export function corroborate(
  */
 export function corroboratedBefore(
   { corroborated }: EndpointRecord,
-  addresses: readonly ServedAddress[],
+  addresses: readonly KnownAddress[],
 ): readonly string[] {
   if (corroborated !== undefined) return corroborated;
-  const isSeenBy = ({ provenance }: ServedAddress, isKind: (name: SourceName) => boolean) =>
+  const isSeenBy = ({ provenance }: KnownAddress, isKind: (name: SourceName) => boolean) =>
     SOURCE_NAMES.some((name) => isKind(name) && provenance[name] !== undefined);
   const isCorroborated = addresses.every(
     (served) => isSeenBy(served, isNameSource) && isSeenBy(served, isInterfaceSource),

@@ -12,9 +12,9 @@
 import type {
   ClusterDetails,
   EndpointRecord,
+  KnownAddress,
   Pin,
   SeenBy,
-  ServedAddress,
 } from '../../records/endpoint-record.ts';
 import type { FailureReason } from '../../records/observation.ts';
 import { isListing, isNameSource, SOURCE_NAMES } from '../../records/sources.ts';
@@ -194,9 +194,9 @@ function withCorroborated(record: EndpointRecord, corroborated: readonly string[
 }
 
 function markLacking(
-  addresses: readonly ServedAddress[],
+  addresses: readonly KnownAddress[],
   spared: ReadonlyMap<string, number>,
-): readonly ServedAddress[] {
+): readonly KnownAddress[] {
   return addresses.map(({ lackedSinceMs: _, ...served }) => {
     const sinceMs = spared.get(served.address);
     return sinceMs === undefined ? served : { ...served, lackedSinceMs: sinceMs };
@@ -274,10 +274,10 @@ function ttlFor(
 
 /** `wanted` in the order known so far, each with its provenance and what the sources add to it. */
 function serve(
-  known: readonly ServedAddress[],
+  known: readonly KnownAddress[],
   wanted: readonly string[],
   sources: readonly SourceState[],
-): readonly ServedAddress[] {
+): readonly KnownAddress[] {
   const had = new Map(known.map((served) => [served.address, served]));
   const ordered = [
     ...[...had.keys()].filter((address) => wanted.includes(address)),
@@ -396,7 +396,7 @@ function withoutPin({ unpinned = [], ...record }: EndpointRecord): EndpointRecor
 }
 
 /** Whether a source has found the address, and not only the operator named it. */
-function isObserved({ provenance }: ServedAddress): boolean {
+function isObserved({ provenance }: KnownAddress): boolean {
   return provenance.pin === undefined || Object.keys(provenance).length > 1;
 }
 

@@ -17,7 +17,7 @@ import {
   type EndpointRecord,
   isForeign,
   isProven,
-  type ServedAddress,
+  type KnownAddress,
   servedIn,
 } from '../../records/endpoint-record.ts';
 import { type Change, changesBetween } from './changes.ts';
@@ -45,7 +45,7 @@ const PROOF_LASTS_MS = 3_600_000;
 const PROVEN_STEP_MS = 600_000;
 
 /** The standing of an address from before the first check of this process. */
-export function initialStanding({ proof }: ServedAddress): Standing {
+export function initialStanding({ proof }: KnownAddress): Standing {
   return proof === undefined ? { silences: 0 } : { proof, silences: 0 };
 }
 
@@ -174,7 +174,7 @@ export function withProofs(
   nowMs: number,
 ): { readonly record: EndpointRecord; readonly changes: readonly Change[] } {
   let isChanged = false;
-  const mark = (one: ServedAddress): ServedAddress => {
+  const mark = (one: KnownAddress): KnownAddress => {
     const proof = standings.get(one.address)?.proof;
     if (proof === undefined || proof === one.proof) return one;
     isChanged = true;
@@ -209,7 +209,7 @@ export function withLeaving(planned: EndpointRecord, previous: EndpointRecord): 
     ]),
   );
   const hasProven = [...known.values()].some(isProven) || rest.addresses.some(isProven);
-  const addresses = rest.addresses.map((one): ServedAddress => {
+  const addresses = rest.addresses.map((one): KnownAddress => {
     const before = known.get(one.address);
     if (before === undefined) return hasProven && !isProven(one) ? { ...one, awaitsProof: true } : one;
     if (one.proof !== undefined || before.proof === undefined) return one;
@@ -231,10 +231,10 @@ export function hasSameServed(some: EndpointRecord, other: EndpointRecord): bool
 /** The record as if no address were ever checked: for a cluster whose addresses are not proven any more. */
 export function withoutProofs(proven: EndpointRecord): EndpointRecord {
   const { leaving, ...record } = proven;
-  const hasNone = (some: readonly ServedAddress[] = []) =>
+  const hasNone = (some: readonly KnownAddress[] = []) =>
     some.every(({ proof, awaitsProof }) => proof === undefined && awaitsProof === undefined);
   if (leaving === undefined && hasNone(record.addresses) && hasNone(record.unpinned)) return proven;
-  const bare = ({ proof: _proof, awaitsProof: _awaits, ...one }: ServedAddress): ServedAddress => one;
+  const bare = ({ proof: _proof, awaitsProof: _awaits, ...one }: KnownAddress): KnownAddress => one;
   const { addresses, unpinned } = record;
   return {
     ...record,

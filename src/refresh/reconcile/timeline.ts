@@ -8,9 +8,9 @@
 import type {
   AddressProof,
   EndpointRecord,
+  KnownAddress,
   Pin,
   SeenBy,
-  ServedAddress,
 } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
@@ -127,7 +127,7 @@ function mapTimes(record: EndpointRecord, convert: (ms: number) => number): Endp
     sinceMs: convert(proof.sinceMs),
     ...(provenAtMs === undefined ? {} : { provenAtMs: convert(provenAtMs) }),
   });
-  const seenAll = (addresses: readonly ServedAddress[]) =>
+  const seenAll = (addresses: readonly KnownAddress[]) =>
     addresses.map((served) => ({
       ...served,
       provenance: mapValues(served.provenance, seen),

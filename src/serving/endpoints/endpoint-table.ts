@@ -14,7 +14,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
-import { type EndpointRecord, isEndpointAddress } from '../../records/endpoint-record.ts';
+import { type EndpointRecord, isEndpointAddress, STATUS_LABEL } from '../../records/endpoint-record.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 
 /** The table's finding for a query. */
@@ -321,8 +321,6 @@ export class ServingTable {
   }
 }
 
-/** The label under an endpoint's name where TXT tells how fresh the answer is. */
-const STATUS_LABEL = '_status';
 /** The text at `_status` changes every second; a resolver in between may keep it for this long. */
 const STATUS_TTL_SECONDS = 5;
 

@@ -110,9 +110,9 @@ export class Forwarder {
   }
 
   /** As `forwardTo`, as a promise that never rejects. `isOwn`: see `#forward`. */
-  forward(query: Query, group: Route, isOwn = false): Promise<ForwardOutcome> {
+  forward(query: Query, route: Route, isOwn = false): Promise<ForwardOutcome> {
     return new Promise((resolve, reject) =>
-      this.#forward(query, group, isOwn, { send: resolve, fail: reject }),
+      this.#forward(query, route, isOwn, { send: resolve, fail: reject }),
     );
   }
 
@@ -120,8 +120,8 @@ export class Forwarder {
    * Asks the upstreams of a group that was configured; sends the outcome once, perhaps before this returns. Identical
    * questions that are on their way to the same group share one outcome.
    */
-  forwardTo(query: Query, group: Route, reply: Reply<ForwardOutcome>): void {
-    this.#forward(query, group, false, reply);
+  forwardTo(query: Query, route: Route, reply: Reply<ForwardOutcome>): void {
+    this.#forward(query, route, false, reply);
   }
 
   /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
@@ -151,18 +151,18 @@ export class Forwarder {
   }
 
   /** Whether no upstream of the group can be asked at this moment: a question would fail at once. */
-  isDown(group: Route): boolean {
+  isDown(route: Route): boolean {
     const nowMs = this.#nowMs();
-    return !(this.#groups.membersOf(group) ?? []).some((member) => member.isUsable(nowMs));
+    return !(this.#groups.membersOf(route) ?? []).some((member) => member.isUsable(nowMs));
   }
 
   /**
    * Whether no upstream of the group answers questions about this name: none can be asked, or those that can fail for its
    * suffix. One question in a second or two is sent all the same and finds out whether that still holds.
    */
-  isCut(query: Query, group: Route): boolean {
+  isCut(query: Query, route: Route): boolean {
     const nowMs = this.#nowMs();
-    const members = this.#groups.membersOf(group) ?? [];
+    const members = this.#groups.membersOf(route) ?? [];
     if (hasAnswers(members, query, nowMs)) return false;
     // the client does not wait for a trial: most likely the name is still cut
     if (!this.#isClosed && claimTrial(members, query, nowMs))
@@ -262,16 +262,16 @@ export class Forwarder {
   }
 
   /** `isOwn`: not a client's question. It is asked past the limit on questions in flight, and never gives way. */
-  #forward(query: Query, group: Route, isOwn: boolean, reply: Reply<ForwardOutcome>): void {
+  #forward(query: Query, route: Route, isOwn: boolean, reply: Reply<ForwardOutcome>): void {
     const question = questionOf(query);
     const { key } = query;
-    const known = this.#pending.find(key, question, group.name);
+    const known = this.#pending.find(key, question, route.name);
     if (known !== undefined) {
       this.#coalesced++;
       this.#pending.join(known, reply, query.network);
       return;
     }
-    const pending = this.#pendingFor(query, question, group, isOwn);
+    const pending = this.#pendingFor(query, question, route, isOwn);
     if (!(pending instanceof PendingQuestion)) {
       reply.send(pending);
       return;
@@ -286,13 +286,13 @@ export class Forwarder {
   #pendingFor(
     query: Query,
     question: Question,
-    group: Route,
+    route: Route,
     isOwn: boolean,
   ): PendingQuestion | ForwardFailure {
     if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
-    const members = this.#groups.membersOf(group);
+    const members = this.#groups.membersOf(route);
     if (members === undefined)
-      return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
+      return forwardFailure('all-down', `no upstreams are configured for "${route.name}"`);
     const choice = chooseMembers(members, query, isOwn, this.#nowMs());
     if (choice.kind === 'failed') {
       this.#failedFast++;
@@ -302,7 +302,7 @@ export class Forwarder {
       return forwardFailure('overloaded', `${this.#settings.inFlight} questions are on their way`);
     const asked: Question = choice.kind === 'trial' ? { ...question, probes: 'trial' } : question;
     const pending = new PendingQuestion(this.#context, asked, choice.members, choice.kind, this.#onOver);
-    pending.group = group.name;
+    pending.group = route.name;
     pending.givesWay = !isOwn;
     if (!isOwn) pending.network = query.network;
     return pending;

@@ -125,7 +125,7 @@ export class Intake {
    * Has the query at hand answered, for which `receive` returned PENDING. `send` is called with each message, perhaps before
    * this returns, until `hasMore` is not set; a message without octets says that there is no reply.
    */
-  later(send: Reply['send']): void {
+  answerLater(send: Reply['send']): void {
     this.pending += 1;
     const turn = this.turn.keep(this.#freeTurns.pop());
     turn.query.network = networkOf({ octets: turn.client, family: turn.family });

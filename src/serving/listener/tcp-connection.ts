@@ -203,7 +203,7 @@ export class TcpConnection {
 
   #answerLater(): void {
     this.#inFlight += 1;
-    this.#host.intake.later((reply, hasMore) => {
+    this.#host.intake.answerLater((reply, hasMore) => {
       if (hasMore !== true) this.#inFlight -= 1;
       if (this.#isClosed) return;
       if (reply.length > 0 && reply.length <= MAX_MESSAGE_OCTETS) {

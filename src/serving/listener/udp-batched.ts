@@ -284,7 +284,7 @@ export class BatchedUdpListener implements UdpListener {
         ? -1
         : taken.keep(this.#addressText, octets, start, end, words, kept, this.#nowMs);
     this.#drain.began();
-    intake.later(waiting.send);
+    intake.answerLater(waiting.send);
   }
 
   /** The reply of a query that has waited: one message, which the intake gives once. */

@@ -248,7 +248,7 @@ export class PlainUdpListener implements UdpListener {
 
   #answerLater(sender: RemoteInfo): void {
     this.#drain.began();
-    this.#context.intake.later((reply) => {
+    this.#context.intake.answerLater((reply) => {
       // a copy, because dgram may send it later
       if (reply.length > 0 && !this.#drain.isOver) this.#send(Buffer.copyBytesFrom(reply), sender);
       this.#drain.ended();

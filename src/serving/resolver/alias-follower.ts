@@ -55,7 +55,7 @@ export class AliasFollower {
   }
 
   /** Completes a reply of `length` octets in place. Returns the octets of the whole, or PENDING where a part has to be fetched. */
-  now(turn: Turn, length: number): number {
+  followNow(turn: Turn, length: number): number {
     // the client asks again over TCP
     if (isTruncated(turn)) return length;
     const chain = new Chain(turn, this.#deps.targets);
@@ -74,7 +74,7 @@ export class AliasFollower {
    * Completes a reply of `length` octets, or makes the whole reply if `length` is PENDING, and fetches the missing parts. Sends
    * the whole reply once, after `leftMs` at the latest.
    */
-  later(turn: Turn, length: number, leftMs: number, reply: Reply): void {
+  followLater(turn: Turn, length: number, leftMs: number, reply: Reply): void {
     const chain = new Chain(turn, this.#deps.targets);
     let isOver = false;
     const end = (act: () => void): void => {
@@ -91,7 +91,7 @@ export class AliasFollower {
     );
     const ask = (part: Turn): void => {
       const octets = this.#deps.walk(part);
-      if (octets === PENDING) part.step?.later?.(part, answerTo(part));
+      if (octets === PENDING) part.step?.fetch?.(part, answerTo(part));
       else add(part, octets);
     };
     const add = (part: Turn, octets: number): void => {

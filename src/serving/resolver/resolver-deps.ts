@@ -27,7 +27,7 @@ export interface ResolverOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
   /** The strings at `_status.<endpoint>`. */
-  readonly statusText: (record: EndpointRecord) => readonly string[];
+  readonly statusStrings: (record: EndpointRecord) => readonly string[];
   readonly outage: OutageNotes;
   /** Hears of questions that no upstream could answer while the link is up. */
   readonly failedNames?: Pick<FailedNames, 'note'>;
@@ -131,10 +131,10 @@ const MAX_STATUS_ANSWERS = 256; // there are 100 clusters at most; names from be
 
 /** Composes the TXT answers at `_status.<endpoint>`: each answer at most once a second, for any number of queries. */
 export class StatusAnswers {
-  readonly #deps: Pick<ResolverOptions, 'clock' | 'statusText'>;
+  readonly #deps: Pick<ResolverOptions, 'clock' | 'statusStrings'>;
   readonly #composed = new Map<string, { readonly atMs: number; readonly answer: LocalAnswer }>();
 
-  constructor(deps: Pick<ResolverOptions, 'clock' | 'statusText'>) {
+  constructor(deps: Pick<ResolverOptions, 'clock' | 'statusStrings'>) {
     this.#deps = deps;
   }
 
@@ -143,7 +143,7 @@ export class StatusAnswers {
     const nowMs = this.#deps.clock.monotonicMs();
     const known = this.#composed.get(name);
     if (known !== undefined && nowMs - known.atMs < STATUS_SHARED_MS) return known.answer;
-    const answer = composeStatusAnswer(name, this.#deps.statusText(record));
+    const answer = composeStatusAnswer(name, this.#deps.statusStrings(record));
     if (this.#composed.size >= MAX_STATUS_ANSWERS) this.#composed.clear();
     this.#composed.set(name, { atMs: nowMs, answer });
     return answer;

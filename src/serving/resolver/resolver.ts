@@ -2,7 +2,7 @@
  * The resolver answers a query by one literal list of steps, at the end of this file.
  *
  *     turn -> steps, in order, until one answers -> octets at once
- *               `--> forward: PENDING -> later: ask upstreams -> octets to the reply
+ *               `--> forward: PENDING -> later: the step's fetch asks upstreams -> octets to the reply
  *
  * It knows all of its sibling rooms and nothing of sockets, files or AWS. This server is a forwarder (RFC 9499) with
  * authoritative data of its own. An answer that comes later comes within the forwarder's deadline.
@@ -76,7 +76,7 @@ export class Resolver implements QueryHandler {
   answer(turn: Turn): number {
     const first = this.#walk(turn);
     const hasAliases = first > 0 && turn.aliases !== undefined && !this.#targets.isClear(turn);
-    const length = hasAliases ? this.#follower.now(turn, first) : first;
+    const length = hasAliases ? this.#follower.followNow(turn, first) : first;
     turn.isPartKnown = hasAliases;
     if (length > 0) this.#count(turn.origin, turn.space, turn.spaceStart);
     return length;
@@ -86,7 +86,7 @@ export class Resolver implements QueryHandler {
     turn.endsAtMs = this.#deps.clock.monotonicMs() + this.rules.deadlineMs;
     turn.space = this.#laterSpace;
     if (turn.isPartKnown) this.#follow(turn, reply, PENDING);
-    else turn.step?.later?.(turn, new TurnRelay(turn, reply, this.#orFollow));
+    else turn.step?.fetch?.(turn, new TurnRelay(turn, reply, this.#orFollow));
   }
 
   /** Sends an answer that came later, unless its aliases have to be followed first. */
@@ -97,7 +97,7 @@ export class Resolver implements QueryHandler {
 
   #follow(turn: Turn, reply: Reply, length: number): void {
     const leftMs = Math.max(0, turn.endsAtMs - this.#deps.clock.monotonicMs());
-    this.#follower.later(turn, length, leftMs, new TurnRelay(turn, reply, this.#send));
+    this.#follower.followLater(turn, length, leftMs, new TurnRelay(turn, reply, this.#send));
   }
 
   readonly #send = (turn: Turn, reply: Reply, message: Uint8Array, hasMore?: boolean): void => {
@@ -281,7 +281,7 @@ function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswe
         'search-leak': 'in a cut every question to an upstream fails',
       },
       answer: () => PENDING,
-      later: (turn, reply) => fetched.answer(turn, reply),
+      fetch: (turn, reply) => fetched.answer(turn, reply),
     },
   ];
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { type EndpointRecord, lastConfirmedAtMs } from '../../../src/records/endpoint-record.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
@@ -330,5 +331,27 @@ t.test('decide: an API server that lists nothing is no listing of EC2 that is em
   const states = [saw('dns', [A, B, C]), fails('kubernetes', 'empty')];
   const { comparison } = decide(serving([A, B, C]), states, settings, NOW_MS);
   t.strictSame(comparison, { candidate: [A, B, C], basis: 'name', isTwoSided: false });
+  t.end();
+});
+
+t.test('the example in the comment of guard.ts holds, row by row', (t) => {
+  const comment = readFileSync(new URL('../../../src/refresh/reconcile/guard.ts', import.meta.url), 'utf8');
+  const rows = [
+    ...comment.matchAll(/^ \* {6}([A-E]+|silent) +([A-E]+|silent) +([A-E]+)( +[A-E]+)? +[a-z]/gm),
+  ];
+  t.equal(rows.length, 10);
+  const addressOf = (letter: string) => `10.0.0.${letter.charCodeAt(0) - 64}`;
+  const addressesIn = (letters: string) => [...letters.trim()].map(addressOf);
+  let record = serving(addressesIn('ABC'));
+  for (const [minute, [, names = '', interfaces = '', served = '', held]] of rows.entries()) {
+    const agoMs = -minute * 60_000;
+    const state = (source: 'dns' | 'interfaces', says: string) =>
+      says === 'silent' ? fails(source) : saw(source, addressesIn(says), { agoMs });
+    const states = [state('dns', names), state('interfaces', interfaces)];
+    record = decide(record, states, settings, NOW_MS - agoMs).record;
+    const row = `row ${minute}: ${names} ${interfaces}`;
+    t.strictSame(addressesOf(record).toSorted(), addressesIn(served), row);
+    t.strictSame(record.held?.addresses, held && addressesIn(held), `${row}, held`);
+  }
   t.end();
 });

@@ -4,7 +4,7 @@ import type {
   AddressProof,
   CheckResult,
   EndpointRecord,
-  ServedAddress,
+  KnownAddress,
 } from '../../../src/records/endpoint-record.ts';
 import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
 import { decide, emptyRecord, keep, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
@@ -305,7 +305,7 @@ t.test('over random histories every promise of a proof holds', (t) => {
   t.end();
 });
 
-function all({ addresses, leaving = [] }: EndpointRecord): readonly ServedAddress[] {
+function all({ addresses, leaving = [] }: EndpointRecord): readonly KnownAddress[] {
   return [...addresses, ...leaving];
 }
 
@@ -343,7 +343,7 @@ function checkServed(before: World, { record, standings }: World): void {
   const facts = { record, standings: [...standings] };
   const { addresses } = asAnswered(record, standings);
   must(addresses.length > 0, 'an endpoint without an answer', facts);
-  const isProven = ({ proof }: ServedAddress) => proof?.state === 'proven';
+  const isProven = ({ proof }: KnownAddress) => proof?.state === 'proven';
   const known = all(record);
   if (known.some(isProven)) {
     must(addresses.some(isProven), 'no proven address is served', facts);

@@ -217,7 +217,7 @@ t.test('a handler that throws instead of waiting, or answers twice, is one reply
     reply.fail(new Error('after its reply'));
   };
   receive(intake, message);
-  intake.later(() => replies++);
+  intake.answerLater(() => replies++);
   t.same([replies, intake.pending, intake.counters.get('handlerFaults')], [1, 0, 2]);
 });
 
@@ -228,7 +228,7 @@ t.test('a turn is used again only after its reply, and not while its fetch is on
   handler.later = (turn, reply) => void waiting.push({ turn, reply });
   const ask = (name: string): void => {
     t.equal(receive(intake, query(1, name)), PENDING);
-    intake.later(() => undefined);
+    intake.answerLater(() => undefined);
   };
   // a resolver says so when the outcome of the upstreams has come
   const end = (at: number, isFetched: boolean): void => {

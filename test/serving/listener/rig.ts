@@ -115,7 +115,7 @@ export function receive(intake: Intake, octets: Uint8Array, sent: Sent = {}): Ui
 export function laterReplies(intake: Intake): Promise<readonly Uint8Array[]> {
   const messages: Uint8Array[] = [];
   return new Promise((resolve) =>
-    intake.later((message, hasMore) => {
+    intake.answerLater((message, hasMore) => {
       if (message.length > NO_REPLY) messages.push(message.slice());
       if (hasMore !== true) resolve(messages);
     }),

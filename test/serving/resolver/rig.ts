@@ -133,7 +133,7 @@ export class Rig {
       upstreams: this.#upstreams(),
       link: this.link,
       arrange: options.arrange,
-      statusText: (record) => {
+      statusStrings: (record) => {
         this.statusTexts += 1;
         return [`link=disconnected for 3m`, `addresses=${record.addresses.length}`];
       },

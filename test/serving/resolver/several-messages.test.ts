@@ -15,7 +15,7 @@ function transfer(fails = false): Step {
     why: 'a zone of ours goes to another server whole',
     after: { class: 'only class IN has zones' },
     answer: ({ query }) => (query.qtype === TYPE.AXFR && query.nameText() === 'zone.test' ? PENDING : PASS),
-    later(turn, reply) {
+    fetch(turn, reply) {
       for (const part of [1, 2, 3]) {
         if (fails && part === 3) {
           reply.fail(new Error('a defect in the third message'));
@@ -39,7 +39,7 @@ function site(step: Step) {
   const ask = (transport: 'udp' | 'tcp') => {
     t.equal(receive(intake, queryOf({ name: 'zone.test', type: 'AXFR' }), { transport }), PENDING);
     const messages: { part: number; octets: number; rcode: number; tc: boolean; hasMore: boolean }[] = [];
-    intake.later((message, hasMore = false) => {
+    intake.answerLater((message, hasMore = false) => {
       const [, , high = 0, low = 0, , , , part = 0] = message;
       messages.push({ part, octets: message.length, rcode: low & 15, tc: (high & 2) !== 0, hasMore });
     });

@@ -86,7 +86,7 @@ t.test('each of thousands of clients gets its own reply, once', async (t) => {
     if (got instanceof Uint8Array) check(got);
     if (got !== PENDING) return;
     waited++;
-    intake.later((reply) => {
+    intake.answerLater((reply) => {
       replied++;
       if (reply.length > 0) check(reply.slice());
     });

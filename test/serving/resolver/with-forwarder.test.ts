@@ -28,7 +28,7 @@ class Chain {
         timers: time,
         upstreams: forwarder,
         link: { isFarSideCut: false },
-        statusText: () => [],
+        statusStrings: () => [],
         outage: { isCollecting: false, noteFailed() {}, noteStale() {}, noteEndpoint() {} },
       },
       {
