@@ -43,7 +43,7 @@ import { type Comparison, compareStates, type SourceState } from './reconcile/co
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reconcile/plan.ts';
 import { type Standing, withProofs } from './reconcile/prove.ts';
-import { ageMs } from './reconcile/timeline.ts';
+import { ageMs, nextDelayMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
 import {
   type CredentialState,
@@ -55,7 +55,7 @@ import {
   RecreationSigns,
   retainSources,
 } from './source-conditions.ts';
-import { nextDelayMs, type PollResult, SourcePoller } from './source-poller.ts';
+import { type PollResult, SourcePoller } from './source-poller.ts';
 
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;

@@ -16,8 +16,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { jitter, type Random } from '../../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps } from '../../runtime/slices.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
-import { stampFrom, stampNow, wallTime } from '../reconcile/timeline.ts';
-import { nextDelayMs } from '../source-poller.ts';
+import { nextDelayMs, stampFrom, stampNow, wallTime } from '../reconcile/timeline.ts';
 import {
   type Ask,
   type AskResult,

@@ -337,7 +337,7 @@ t.test('decide: an API server that lists nothing is no listing of EC2 that is em
 t.test('the example in the comment of guard.ts holds, row by row', (t) => {
   const comment = readFileSync(new URL('../../../src/refresh/reconcile/guard.ts', import.meta.url), 'utf8');
   const rows = [
-    ...comment.matchAll(/^ \* {6}([A-E]+|silent) +([A-E]+|silent) +([A-E]+)( +[A-E]+)? +[a-z]/gm),
+    ...comment.matchAll(/^ \* {5}([A-E]+|silent) +([A-E]+|silent) +([A-E]+)( +[A-E]+)? +[a-z]/gm),
   ];
   t.equal(rows.length, 10);
   const addressOf = (letter: string) => `10.0.0.${letter.charCodeAt(0) - 64}`;
