@@ -7,11 +7,12 @@ import { parseMemory } from '../bench/process-figures.ts';
 import { median, slopeWithError } from '../bench/statistics.ts';
 
 /** How far the median of the last third may be above that of the second third: noise of the allocator, and no leak. */
-const MEMORY_SLACK_MIB = 48;
+const MEMORY_SLACK_MIB = 24;
 const DESCRIPTOR_SLACK = 20;
 const KIB_OF_MIB = 1024;
-const MINUTE_MS = 60_000;
-const MINUTES_OF_HOUR = 60;
+const HOUR_MS = 3_600_000;
+/** Parts of the time of a slope: in an hour's soak each has three minutes, within which dead buffers are collected. */
+const SPANS = 12;
 
 interface Sample {
   readonly atMs: number;
@@ -72,7 +73,7 @@ export class MemoryWatch {
     return [
       `memory, cache full from the start: ${last?.residentMib.toFixed(0)} MiB at the end, ${most.toFixed(0)} at most; private ${last?.privateMib.toFixed(0)}, lowest of each third ${lowest.join(', ')}`,
       ...thirds.map((third, at) => `memory, third ${at + 1}: ${partsText(third)}`),
-      `slopes of the last two thirds, MiB an hour, of the lowest value of each minute: private ${slopeText(settled, ({ privateMib }) => privateMib)} (${slopes.join(', ')})`,
+      `slopes of the last two thirds, MiB an hour, of the lowest values: private ${slopeText(settled, ({ privateMib }) => privateMib)} (${slopes.join(', ')})`,
       `descriptors: ${last?.descriptors} at the end, slope ${slopeText(settled, ({ descriptors }) => descriptors)} an hour`,
     ];
   }
@@ -145,17 +146,19 @@ function partsText(samples: readonly Sample[]): string {
 }
 
 /**
- * With twice its standard error: a slope below that is none. Of the lowest value of each minute, because a burst of clients or
- * a stalled log takes memory for seconds, and samples of the same seconds are no new knowledge.
+ * With twice its standard error: a slope below that is none. Of the lowest value of each span, because a burst of clients takes
+ * memory until the next full collection, and samples of the same seconds are no new knowledge.
  */
 function slopeText(samples: readonly Sample[], of: (sample: Sample) => number | undefined): string {
+  const [startMs = 0, endMs = 0] = [samples[0]?.atMs, samples.at(-1)?.atMs];
+  const spanMs = (endMs - startMs) / SPANS;
   const lows = new Map<number, number>();
   for (const sample of samples) {
-    const minute = Math.floor(sample.atMs / MINUTE_MS);
+    const span = Math.min(SPANS - 1, Math.floor((sample.atMs - startMs) / spanMs));
     const value = of(sample);
-    if (value !== undefined) lows.set(minute, Math.min(value, lows.get(minute) ?? value));
+    if (value !== undefined) lows.set(span, Math.min(value, lows.get(span) ?? value));
   }
-  const line = slopeWithError([...lows].map(([minute, y]) => ({ x: minute / MINUTES_OF_HOUR, y })));
+  const line = slopeWithError([...lows].map(([span, y]) => ({ x: (span * spanMs) / HOUR_MS, y })));
   return line === undefined ? '?' : `${line.slope.toFixed(1)} ± ${(2 * line.error).toFixed(1)}`;
 }
 
