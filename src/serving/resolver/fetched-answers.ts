@@ -23,14 +23,20 @@ const CLIENT_RESPONSE_MS = 1_800;
  */
 const PROBE_RESPONSE_MS = 500;
 
+interface AnswerWriter {
+  /** Writes the answer into the turn's reply space, and returns its octets. */
+  write(turn: Turn, answer: FetchedAnswer): number;
+  /** Whether `write` gives the client something better than a failure where the question fails. */
+  hasSubstitute(query: Query, route: Route): boolean;
+}
+
 export class FetchedAnswers {
   readonly #deps: ResolverDeps;
-  readonly #write: (turn: Turn, answer: FetchedAnswer) => number;
+  readonly #writer: AnswerWriter;
 
-  /** `write`: writes the answer into the turn's reply space, and returns its octets. */
-  constructor(deps: ResolverDeps, write: (turn: Turn, answer: FetchedAnswer) => number) {
+  constructor(deps: ResolverDeps, writer: AnswerWriter) {
     this.#deps = deps;
-    this.#write = write;
+    this.#writer = writer;
   }
 
   /** Answers a turn of its own, once, within a client's patience, perhaps at once. */
@@ -43,7 +49,11 @@ export class FetchedAnswers {
       return;
     }
     const isProbe = isHealthProbe(query);
-    if (isProbe || this.#storedAnswer(query, route) !== undefined) {
+    if (
+      isProbe ||
+      this.#storedAnswer(query, route) !== undefined ||
+      this.#writer.hasSubstitute(query, route)
+    ) {
       const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
       const within = this.#within(patienceMs, query, route, new TurnRelay(turn, reply, this.#send));
       const stored = relay(within, (fetched: Fetched) => {
@@ -57,7 +67,7 @@ export class FetchedAnswers {
   }
 
   readonly #send = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {
-    const length = this.#write(turn, answer);
+    const length = this.#writer.write(turn, answer);
     reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
   };
 

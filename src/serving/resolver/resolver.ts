@@ -40,7 +40,10 @@ export class Resolver implements QueryHandler {
   constructor({ arrange = (steps) => steps, ...options }: ResolverOptions, rules: ResolverRules) {
     const deps = { ...options, rules };
     this.#deps = deps;
-    const fetched = new FetchedAnswers(deps, (turn, answer) => this.#orNoDs(turn, this.#write(turn, answer)));
+    const fetched = new FetchedAnswers(deps, {
+      write: (turn, answer) => this.#orNoDs(turn, this.#write(turn, answer)),
+      hasSubstitute: (query, route) => this.#hasSubstitute(query, route),
+    });
     this.#own = new OwnAnswers(deps);
     this.#kept = new KeptAnswers(deps, this.#own, fetched);
     this.#targets = new AliasTargets(deps);
@@ -141,6 +144,13 @@ export class Resolver implements QueryHandler {
     turn.origin = ORIGIN.failed;
     this.#own.noteFailed(query);
     return writeEmpty(turn, RCODE.SERVFAIL, answer.extendedError);
+  }
+
+  /** Whether `#write` makes something else of a failure while the link is down. */
+  #hasSubstitute(query: Query, route: Route): boolean {
+    const { cache, clock } = this.#deps;
+    if (!isLinkCut(this.#deps, route)) return false;
+    return hasOtherAddress(cache, query, clock.monotonicMs()) || this.#own.isSearchLeak(query, route, true);
   }
 
   /** The reply as it is, unless it denies DS of a zone that this server answers for: then our own answer. */

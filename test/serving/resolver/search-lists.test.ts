@@ -131,6 +131,31 @@ t.test(
   },
 );
 
+t.test(
+  'the link is cut, and a resolver on the site is silent: no client waits for more than 1.8 s',
+  async (t) => {
+    const rig = rigWith();
+    await rig.answer({ name: 'known.example' });
+    rig.link.isFarSideCut = true;
+    rig.says = () => undefined;
+    const withinMs = 1_800;
+    t.match(await rig.answer({ name: `registry.example.${SUFFIX}`, edns: {} }, { withinMs }), DENIED);
+    const beside = { name: 'known.example', type: 'AAAA', edns: {} };
+    t.match(await rig.answer(beside, { withinMs }), { rcode: 0, answers: [] }, 'beside its address');
+    await t.rejects(
+      rig.answer({ name: 'new.example' }, { withinMs }),
+      /^no reply/,
+      'there is nothing else to give',
+    );
+    rig.link.isFarSideCut = false;
+    await t.rejects(
+      rig.answer({ name: 'registry.example.corp.lan' }, { withinMs }),
+      /^no reply/,
+      'it may be real',
+    );
+  },
+);
+
 t.test('only a cut of the whole name’s route counts', async (t) => {
   const rig = rigWith();
   rig.down.add('corp');
