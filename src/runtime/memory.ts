@@ -2,7 +2,6 @@
  * Returns memory to the system that this process holds and does not need now, and tells V8 how large its heap may grow. The rooms
  * decide when: after a start, around a poll by the AWS clients, and from time to time. `main.ts` loads this file before all others.
  */
-import { setFlagsFromString } from 'node:v8';
 import type { Timers } from './timers.ts';
 
 export interface OwnMemory {
@@ -151,8 +150,7 @@ const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S+) (\S+) \S+ \d+ +(\/.*\n(?:[A-Z].*
 const AT_START = '--no-memory-pool-share-memory-on-teardown';
 
 /**
- * At work. The heap is collected when it has grown by half: V8 would let it grow to four times what is
- * alive. A full collection copies little while queries wait: it takes over the pages of the nursery as they are, and compacts
+ * At work. The heap is collected when it has grown by half: V8 would let it grow to four times what is alive. A full collection copies little while queries wait: it takes over the pages of the nursery as they are, and compacts
  * a megabyte at a time. A function runs 1,500 times before Maglev compiles it: in the first seconds hundreds of functions
  * wait for the thread that compiles, and each holds memory. They held 15 to 30 MiB after 400 runs.
  */
@@ -176,7 +174,7 @@ let loads = 0;
 
 /** To be called before any module that takes time is loaded. V8 has its copy of the flag. */
 export function loadWithNodesCode(): void {
-  if (isWanted) setFlagsFromString(AT_START.replace('--no-', '--'));
+  if (isWanted) setFlag(AT_START.replace('--no-', '--'));
 }
 
 /** Sets the flags of a server at work, once no module is being loaded. */
@@ -191,7 +189,7 @@ export function setHeapFlags(): void {
  * Worker do not count where the process has the flag.
  */
 export function smallNurseries(): void {
-  setFlagsFromString('--max-semi-space-size=1');
+  setFlag('--max-semi-space-size=1');
 }
 
 /** Loads modules of the main loop. */
@@ -207,5 +205,24 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
 }
 
 function set(): void {
-  if (isAtWork) for (const flag of loads === 0 ? AT_WORK : WHILE_LOADING) setFlagsFromString(flag);
+  if (isAtWork) for (const flag of loads === 0 ? AT_WORK : WHILE_LOADING) setFlag(flag);
+}
+
+/** `v8::V8::SetFlagsFromString(const char *, size_t)`, which Node exports for its addons. */
+const SET_FLAGS = '_ZN2v82V818SetFlagsFromStringEPKcm';
+let setFlag = (flag: string): void => {
+  setFlag = flagSetter();
+  setFlag(flag);
+};
+
+/** node:v8 loads streams, and a twelfth of a start would be theirs: their code would be compiled, because the flags are not put back yet. */
+function flagSetter(): (flag: string) => void {
+  try {
+    const { functions } = process.getBuiltinModule('node:ffi').dlopen(null, {
+      [SET_FLAGS]: { arguments: ['string', 'uint64'], return: 'void' },
+    });
+    return (flag) => functions[SET_FLAGS](flag, BigInt(flag.length));
+  } catch {
+    return process.getBuiltinModule('node:v8').setFlagsFromString; // node:ffi is absent or denied
+  }
 }
