@@ -47,6 +47,19 @@ t.test('modules are loaded under the flags of Node itself', async (t) => {
   t.equal(tags['afterFault'], tags['work'], 'a module that cannot be loaded changes nothing');
 });
 
+t.test('the flags are set without node:v8, and with it where node:ffi is denied', async (t) => {
+  const script = `const flags = await import(${FLAGS}); flags.loadWithNodesCode();
+    console.log(process.moduleLoadList.includes('NativeModule v8'));`;
+  const isLoaded = async (...options: readonly string[]) => {
+    const all = [await flagOfLauncher(), ...options, '--input-type=module', '-e', script];
+    return (await run(process.execPath, all)).stdout.trim();
+  };
+  t.equal(await isLoaded(), 'false');
+  t.equal(await isLoaded('--no-experimental-ffi'), 'true');
+  const { start: own } = await printed(TAGS);
+  t.equal((await printed(TAGS, await flagOfLauncher(), '--no-experimental-ffi'))['loading'], own);
+});
+
 t.test('a runtime that the launcher found elsewhere keeps its flags', async (t) => {
   const tags = await printed(TAGS);
   t.equal(new Set(Object.values(tags)).size, 1);
