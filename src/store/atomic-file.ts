@@ -34,6 +34,7 @@ export interface Replacement {
  */
 export async function replaceFile(files: FileSystem, random: Random, wanted: Replacement): Promise<void> {
   const { path, previousPath, limitOctets = Number.POSITIVE_INFINITY } = wanted;
+  await discardLeft(files, path);
   const fresh = temporaryPath(path, random);
   const old = temporaryPath(path, random);
   try {
@@ -45,9 +46,29 @@ export async function replaceFile(files: FileSystem, random: Random, wanted: Rep
     await syncDirectory(files, dirname(path));
   } catch (error) {
     // after a failed fsync the kernel may call the pages clean although they never reached the disk: a retry needs a new file
-    await discard(files, fresh);
-    await discard(files, old);
+    for (const temporary of [fresh, old])
+      if (!(await discard(files, temporary))) leftOn(files).add(temporary);
     throw error;
+  }
+}
+
+/** Temporary files of failed attempts that could not be removed, of each disk. */
+const left = new WeakMap<FileSystem, Set<string>>();
+
+function leftOn(files: FileSystem): Set<string> {
+  const known = left.get(files) ?? new Set();
+  left.set(files, known);
+  return known;
+}
+
+/** Throws StoreError where they still cannot be: attempts would fill a disk that takes new files and lets none go. */
+async function discardLeft(files: FileSystem, path: string): Promise<void> {
+  const known = leftOn(files);
+  for (const temporary of known) {
+    if (!isTemporaryOf(path, temporary)) continue;
+    if (!(await discard(files, temporary)))
+      throw new StoreError('remove', temporary, 'EPERM', 'the file of an attempt before cannot be removed');
+    known.delete(temporary);
   }
 }
 
@@ -244,13 +265,22 @@ export async function removeLeftovers(files: FileSystem, path: string): Promise<
   const directory = dirname(path);
   const names = await files.readdir(directory).catch((): string[] => []);
   for (const name of names) {
-    if (TEMPORARY.exec(name)?.groups?.['file'] === basename(path))
-      await discard(files, join(directory, name));
+    const found = join(directory, name);
+    if (isTemporaryOf(path, found)) await discard(files, found);
   }
 }
 
-async function discard(files: FileSystem, path: string): Promise<void> {
-  await files.unlink(path).catch(ignore);
+function isTemporaryOf(path: string, temporary: string): boolean {
+  const file = TEMPORARY.exec(basename(temporary))?.groups?.['file'];
+  return file === basename(path) && dirname(temporary) === dirname(path);
+}
+
+/** Resolves to whether the file is gone. */
+function discard(files: FileSystem, path: string): Promise<boolean> {
+  return files.unlink(path).then(
+    () => true,
+    (error: unknown) => systemCode(error) === 'ENOENT',
+  );
 }
 
 function ignore(): void {}

@@ -80,6 +80,23 @@ t.test('a directory in the place of a file is moved away, whole, and the file is
   t.equal(held(directory, `${aside[1]}/inside`), 'kept');
 });
 
+t.test(
+  'a directory that takes files and lets none go is not filled by one attempt after another',
+  async (t) => {
+    const directory = t.testdir({ 'f.json': 'old' });
+    let isStuck = true;
+    const files = watchedFiles(({ name }) => {
+      if (isStuck && (name === 'rename' || name === 'unlink')) throw systemError('EPERM');
+    });
+    for (let attempt = 0; attempt < 5; attempt++)
+      await t.rejects(replace(files, directory, 'new'), { code: 'EPERM' });
+    t.ok(readdirSync(directory).length <= 3, 'the files of one attempt');
+    isStuck = false;
+    await replace(files, directory, 'new');
+    t.strictSame(readdirSync(directory).sort(), ['f.json', 'f.previous.json']);
+  },
+);
+
 t.test('the steps come in the order that a power cut demands', async (t) => {
   const directory = t.testdir({ 'f.json': 'old' });
   const seen: Operation[] = [];
