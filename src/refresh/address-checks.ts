@@ -10,11 +10,12 @@
  */
 import { connect } from 'node:net';
 import type { ProofRequest } from '../far-side/handshake.ts';
-import type { CheckResult, KnownAddress } from '../records/endpoint-record.ts';
+import type { CheckResult, EndpointRecord, KnownAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
+import type { ClusterRefresher } from './cluster-refresher.ts';
 import {
   initialStanding,
   isInDoubt,
@@ -218,4 +219,21 @@ export function connectTcp({
     socket.once('timeout', () => end(false));
     socket.on('error', () => end(false)); // refused, unreachable or reset: the address does not serve
   });
+}
+
+/** All addresses of a record that are checked: those that may be served now or later. */
+export function watched({ addresses, leaving = [], unpinned = [] }: EndpointRecord): readonly KnownAddress[] {
+  return [...new Map([...unpinned, ...leaving, ...addresses].map((one) => [one.address, one])).values()];
+}
+
+export function proofRequest(
+  { record: { endpoint, details }, settings: { probe } }: ClusterRefresher,
+  address: string,
+): ProofRequest | undefined {
+  if (probe === undefined) return undefined;
+  const { port, timeoutMs, proxy, prove, ca, access } = probe;
+  const names = [...new Set([details?.endpoint, endpoint])].flatMap((name) => name ?? []);
+  const known = { described: details?.certificateAuthority, file: ca, access };
+  const authorities = prove && names.length > 0 ? known : {};
+  return { address, port, timeoutMs, proxy, names, authorities };
 }

@@ -1,8 +1,15 @@
-/** Saves, then publishes. A full or hanging disk delays a right answer by a moment, and never prevents it. */
+/**
+ * Saves, then publishes. A full or hanging disk delays a right answer by a moment, and never prevents it. At the end: what is saved
+ * and what is published of a cluster.
+ */
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import { endsWithin, type Timers } from '../runtime/timers.ts';
+import type { AddressChecks } from './address-checks.ts';
+import type { ClusterRefresher } from './cluster-refresher.ts';
+import { asAnswered } from './reconcile/prove.ts';
+import { type Loaded, type Moment, toWallTime } from './reconcile/timeline.ts';
 
 export interface RecordSets {
   /** All records that must survive, those of clusters that are not configured now included. */
@@ -102,4 +109,67 @@ export class RecordKeeper {
   #compose(): Promise<RecordSets> {
     return inSlices(this.#options.compose(), this.#options.pause, RECORDS_PER_TURN);
   }
+}
+
+// The records of the clusters as they are saved and published: in wall time, and with the addresses as they are answered.
+
+/** A cluster as the plane holds it. */
+export interface Member {
+  readonly refresher: ClusterRefresher;
+  /** When its record came into this process; times from before stay as the file had them. */
+  readonly loaded: Loaded;
+  checks: AddressChecks | undefined;
+  /** The record in wall time. */
+  inWallTime?: { readonly of: EndpointRecord; readonly offsetMs: number; readonly record: EndpointRecord };
+  /** The record in wall time, with the addresses as they are answered. */
+  published?: {
+    readonly of: EndpointRecord;
+    readonly standings: AddressChecks['standings'];
+    readonly record: EndpointRecord;
+  };
+}
+
+/** The records of all clusters, one cluster a step. `parked`: records of clusters that are not configured now. */
+export function* composing(
+  members: readonly Member[],
+  parked: readonly EndpointRecord[],
+  now: Moment,
+): Steps<RecordSets> {
+  const toSave: EndpointRecord[] = [];
+  const toPublish: EndpointRecord[] = [];
+  for (const member of members) {
+    toSave.push(inWallTime(member, now));
+    toPublish.push(published(member, now));
+    yield;
+  }
+  return { toSave: [...toSave, ...parked], toPublish };
+}
+
+export function inWallTime(member: Member, now: Moment): EndpointRecord {
+  const { record } = member.refresher;
+  const offsetMs = offsetOf(now);
+  const before = record.pin === undefined ? member.inWallTime : undefined;
+  if (before?.of === record && isSameOffset(before.offsetMs, offsetMs)) return before.record;
+  const composed = toWallTime(record, member.loaded, now);
+  member.inWallTime = { of: record, offsetMs, record: composed };
+  return composed;
+}
+
+function published(member: Member, now: Moment): EndpointRecord {
+  const record = inWallTime(member, now);
+  const { checks, published: before } = member;
+  if (checks === undefined) return record;
+  const { standings } = checks;
+  if (before?.of === record && before.standings === standings) return before.record;
+  member.published = { of: record, standings, record: asAnswered(record, standings) };
+  return member.published.record;
+}
+
+export function offsetOf({ wallMs, monotonicMs }: Moment): number {
+  return wallMs - monotonicMs;
+}
+
+/** The difference of the two clocks varies in its last bits. */
+export function isSameOffset(one: number, other: number): boolean {
+  return Math.abs(one - other) <= 1;
 }

@@ -3,14 +3,12 @@
  * the record of a cluster that is no longer configured is parked, and found again when the cluster returns.
  */
 
-import type { ProofRequest } from '../far-side/handshake.ts';
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import {
   type ClusterIdentity,
   type EndpointRecord,
   identityOf,
-  type KnownAddress,
   type Pin,
   pairUp,
 } from '../records/endpoint-record.ts';
@@ -18,23 +16,24 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { type AddressCheck, AddressChecks } from './address-checks.ts';
+import { type AddressCheck, AddressChecks, proofRequest, watched } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-sources.ts';
 import type { Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
 import { asAnswered } from './reconcile/prove.ts';
+import { aheadMs, loadedAt, type Moment, momentOf, toProcessTime } from './reconcile/timeline.ts';
 import {
-  aheadMs,
-  type Loaded,
-  loadedAt,
-  type Moment,
-  momentOf,
-  toProcessTime,
-  toWallTime,
-} from './reconcile/timeline.ts';
-import { RecordKeeper, type RecordKeeperOptions, type RecordSets } from './record-keeper.ts';
+  composing,
+  inWallTime,
+  isSameOffset,
+  type Member,
+  offsetOf,
+  RecordKeeper,
+  type RecordKeeperOptions,
+  type RecordSets,
+} from './record-keeper.ts';
 
 export interface RefreshPlaneOptions {
   readonly clusters: readonly ClusterSettings[];
@@ -58,21 +57,6 @@ export interface RefreshPlaneOptions {
 
 export interface RefreshSnapshot {
   readonly clusters: readonly ClusterSnapshot[];
-}
-
-interface Member {
-  readonly refresher: ClusterRefresher;
-  /** When its record came into this process; times from before stay as the file had them. */
-  readonly loaded: Loaded;
-  checks: AddressChecks | undefined;
-  /** The record in wall time. */
-  inWallTime?: { readonly of: EndpointRecord; readonly offsetMs: number; readonly record: EndpointRecord };
-  /** The record in wall time, with the addresses as they are answered. */
-  published?: {
-    readonly of: EndpointRecord;
-    readonly standings: AddressChecks['standings'];
-    readonly record: EndpointRecord;
-  };
 }
 
 /** Clusters that are started, changed or reported in one turn of the event loop: each takes some 100 microseconds. */
@@ -277,15 +261,7 @@ export class RefreshPlane {
 
   *#composing(): Steps<RecordSets> {
     this.#moment = this.#now();
-    const [members, parked, now] = [this.#members, this.#parked, this.#moment];
-    const toSave: EndpointRecord[] = [];
-    const toPublish: EndpointRecord[] = [];
-    for (const member of members) {
-      toSave.push(inWallTime(member, now));
-      toPublish.push(published(member, now));
-      yield;
-    }
-    return { toSave: [...toSave, ...parked], toPublish };
+    return yield* composing(this.#members, this.#parked, this.#moment);
   }
 
   /**
@@ -429,43 +405,6 @@ function lookalike(
   return endpoint === undefined && alike.length > 1 ? undefined : alike[0];
 }
 
-function inWallTime(member: Member, now: Moment): EndpointRecord {
-  const { record } = member.refresher;
-  const offsetMs = offsetOf(now);
-  const before = record.pin === undefined ? member.inWallTime : undefined;
-  if (before?.of === record && isSameOffset(before.offsetMs, offsetMs)) return before.record;
-  const composed = toWallTime(record, member.loaded, now);
-  member.inWallTime = { of: record, offsetMs, record: composed };
-  return composed;
-}
-
-/** All addresses of a record that are checked: those that may be served now or later. */
-function watched({ addresses, leaving = [], unpinned = [] }: EndpointRecord): readonly KnownAddress[] {
-  return [...new Map([...unpinned, ...leaving, ...addresses].map((one) => [one.address, one])).values()];
-}
-
-function proofRequest(
-  { record: { endpoint, details }, settings: { probe } }: ClusterRefresher,
-  address: string,
-): ProofRequest | undefined {
-  if (probe === undefined) return undefined;
-  const { port, timeoutMs, proxy, prove, ca, access } = probe;
-  const names = [...new Set([details?.endpoint, endpoint])].flatMap((name) => name ?? []);
-  const known = { described: details?.certificateAuthority, file: ca, access };
-  const authorities = prove && names.length > 0 ? known : {};
-  return { address, port, timeoutMs, proxy, names, authorities };
-}
-
-function published(member: Member, now: Moment): EndpointRecord {
-  const record = inWallTime(member, now);
-  const { checks, published: before } = member;
-  if (checks === undefined) return record;
-  const { standings } = checks;
-  if (before?.of === record && before.standings === standings) return before.record;
-  member.published = { of: record, standings, record: asAnswered(record, standings) };
-  return member.published.record;
-}
-
 function memberSnapshot({ refresher, checks, loaded }: Member, now: Moment): ClusterSnapshot {
   const snapshot = refresher.snapshot(aheadMs(loaded, now));
   if (checks === undefined) return snapshot;
@@ -478,13 +417,4 @@ function memberSnapshot({ refresher, checks, loaded }: Member, now: Moment): Clu
       isLast: order.find(({ address }) => address === one.address)?.isLast,
     }));
   return { ...snapshot, addresses: marked(snapshot.addresses), withheld: marked(snapshot.withheld) };
-}
-
-function offsetOf({ wallMs, monotonicMs }: Moment): number {
-  return wallMs - monotonicMs;
-}
-
-/** The difference of the two clocks varies in its last bits. */
-function isSameOffset(one: number, other: number): boolean {
-  return Math.abs(one - other) <= 1;
 }
