@@ -30,6 +30,8 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   const inForce = inForceWith(parts.config, atOnce(routesOf(parts.config)));
   // two calls lead back from the rooms that answer to the rooms that refresh; they are made only after all are built
   const pollAgain = (reason: string): void => {
+    // failures of the time before say nothing any more, and would leave stale answers for half a minute
+    stores.cache.forgetFailures(parts.clock.monotonicMs(), 0);
     refresh.plane.kick(reason);
     refresh.retained.kick(reason);
   };
@@ -102,7 +104,7 @@ function buildStores(
 interface LinkReactions {
   /** Those that note an outage: built after the rooms that see one. */
   readonly stores: () => Pick<Stores, 'ledger' | 'answers'>;
-  /** Asks every source and upstream that may be reachable again. */
+  /** Asks every source and upstream that may be reachable again, also for the next clients. */
   readonly pollAgain: (reason: string) => void;
   /** AWS can be reached again. */
   readonly onLinkBack: () => void;

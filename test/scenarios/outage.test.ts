@@ -220,3 +220,31 @@ t.test('a control socket that cannot be made is shown with its fix', async (t) =
   ]);
   t.match((await server.status()).state.faults, [/no socket stands there/]);
 });
+
+t.test(
+  'the link is back: answers that failed in the cut are fresh at once, not stale for 30 s more',
+  async (t) => {
+    const site = await Site.open(t, { overrides: { cache: { maxTtl: '1s', prefetch: false } } });
+    const server = site.start();
+    await isReady(server);
+    const ask = () => server.ask({ name: ASKED, edns: {} });
+    await until(
+      'AWS has answered',
+      async () => (await server.status()).link.summary.condition === 'connected',
+    );
+    t.match(await ask(), { rcode: 0, ede: undefined });
+    site.sandbox.link.set('down');
+    const isUp = async () => (await server.status()).upstreams.every(({ isHealthy }) => isHealthy);
+    await until('the answer is stale', async () => (await ask()).ede === 3);
+    await until(
+      'the cut is known',
+      async () => !(await isUp()) && (await server.status()).link.summary.condition === 'disconnected',
+    );
+    site.sandbox.link.set('up');
+    await until(
+      'the link is back',
+      async () => (await isUp()) && (await server.status()).link.summary.condition === 'connected',
+    );
+    t.match(await ask(), { rcode: 0, ede: undefined, answers: { length: 2 } });
+  },
+);

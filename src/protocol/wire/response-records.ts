@@ -68,6 +68,16 @@ export function isReferral({
   return negativeTtlSeconds === undefined && (flags & (FLAG.AA | FLAG.RA)) === 0;
 }
 
+/**
+ * The index of a response that points to the servers of the root, with flags that say so, for `isReferral`. Forwarders pass such
+ * a response of a server without recursion on as their own. No server that has the answer gives the root's servers alone.
+ */
+export function asReferral(octets: Uint8Array, index: ResponseIndex): ResponseIndex {
+  if (octets[index.questionEnd] !== 0 || octets[HEADER_OCTETS] === 0) return index;
+  const upward = { ...index, flags: index.flags & ~(FLAG.AA | FLAG.RA) };
+  return isReferral(upward) ? upward : index;
+}
+
 /** Whether a reply to a question with EDNS says that its server does not take EDNS (RFC 6891 sections 6.1.3 and 7). */
 export function refusesEdns({ rcode }: ResponseIndex): boolean {
   return rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP || rcode === RCODE.BADVERS;

@@ -12,6 +12,7 @@ import { leaveOut, Relevance, relevantRecords } from './relevance.ts';
 import {
   AliasNote,
   aliasChain,
+  asReferral,
   boundedTtl,
   followsAliases,
   isReferral,
@@ -75,8 +76,9 @@ export interface AcceptedResponse {
 
 /** A received response, or one read from a disk, with nothing in it that does not belong to its question. */
 export function acceptResponse(octets: Uint8Array): AcceptedResponse | ResponseFault {
-  const index = indexResponse(octets, MAX_DOUBTFUL_OCTETS);
-  if (index.kind === 'fault') return index;
+  const found = indexResponse(octets, MAX_DOUBTFUL_OCTETS);
+  if (found.kind === 'fault') return found;
+  const index = asReferral(octets, found);
   // no client gets a referral, and without the zone that it points to, however unrelated, it would be an empty answer
   if (index.isTidy || isReferral(index)) return { kind: 'accepted', octets, index };
   return tidied(octets, index);

@@ -64,6 +64,7 @@ t.test('the next upstream answers where the first cannot', async (t) => {
     ['NXDOMAIN is an answer', { afterMs: 20, says: 3, withEdns: true }, answers, 'a rcode 3 after 20'],
     ['both SERVFAIL: the last one', servfail, servfail, 'b rcode 2 after 40'],
     ['a referral', { afterMs: 20, says: 'referral' }, answers, 'b rcode 0 after 40'],
+    ['one passed on', { afterMs: 20, says: 'recursingReferral' }, answers, 'b rcode 0 after 40'],
     ['a stray referral', { afterMs: 20, says: 'strayReferral' }, answers, 'b rcode 0 after 40'],
     ['a stray SOA', { afterMs: 20, says: 'straySoa' }, answers, 'b rcode 0 after 40'],
     ['SERVFAIL, then REFUSED', servfail, refused, 'b rcode 5 after 40'],

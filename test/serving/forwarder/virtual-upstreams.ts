@@ -22,11 +22,19 @@ export type Doing =
   | {
       readonly afterMs: number;
       /**
-       * `referral`: it does not recurse, and names the servers of the root. `strayReferral`: of a zone that the name is not in.
+       * `referral`: it does not recurse, and names the servers of the root; `recursingReferral`: a forwarder passes that on. `strayReferral`: of a zone that the name is not in.
        * `straySoa`: no answer, and the SOA of such a zone.
        * `alias`: it does not recurse, and has an alias to `end.example.net` beside a stray referral.
        */
-      readonly says: 'answer' | 'truncated' | 'referral' | 'strayReferral' | 'straySoa' | 'alias' | number;
+      readonly says:
+        | 'answer'
+        | 'truncated'
+        | 'referral'
+        | 'recursingReferral'
+        | 'strayReferral'
+        | 'straySoa'
+        | 'alias'
+        | number;
       readonly withEdns?: boolean;
       readonly withAuthority?: boolean;
       /** RFC 8914. */
@@ -157,6 +165,7 @@ const FLAGS = {
   answer: 0x8180,
   truncated: 0x8380,
   referral: NOT_RECURSING,
+  recursingReferral: 0x8180,
   strayReferral: NOT_RECURSING,
   straySoa: NOT_RECURSING,
   alias: NOT_RECURSING,
@@ -170,6 +179,7 @@ const ANSWERS = new Map<unknown, Buffer>([
 ]);
 const AUTHORITIES = new Map<unknown, Buffer>([
   ['referral', rawRecord('.', 'NS', 60, NAME_SERVER)],
+  ['recursingReferral', rawRecord('.', 'NS', 60, NAME_SERVER)],
   ['strayReferral', STRAY],
   [
     'straySoa',
