@@ -204,7 +204,7 @@ export class AnswerCache {
   }
 
   /**
-   * Other upstreams are asked from now on: the failures of those before say nothing about them, nor does a failure within
+   * Other upstreams are asked from now on, or the same can be reached again: earlier failures say nothing, nor does a failure within
    * `pendingMs`, for which questions to those before may still be on their way.
    */
   forgetFailures(nowMs: number, pendingMs: number): void {

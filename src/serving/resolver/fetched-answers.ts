@@ -28,6 +28,8 @@ interface AnswerWriter {
   write(turn: Turn, answer: FetchedAnswer): number;
   /** Whether `write` gives the client something better than a failure where the question fails. */
   hasSubstitute(query: Query, route: Route): boolean;
+  /** Whether a search list made the question from a known name. */
+  isSearchLeak(query: Query, route: Route): boolean;
 }
 
 export class FetchedAnswers {
@@ -141,6 +143,8 @@ export class FetchedAnswers {
     if (index.rcode === RCODE.NXDOMAIN && hasOtherAddress(cache, query, nowMs)) return true;
     const kept = cache.peekAny(query, nowMs, true)?.answer.kind;
     if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
+    // an empty answer ends a search, as a failure does
+    if (index.rcode === RCODE.NOERROR && this.#writer.isSearchLeak(query, route)) return true;
     const rule = rules.disconnected.find(query);
     return rule.kind !== 'stale' && rule.standing === 'before-cache';
   }

@@ -15,7 +15,7 @@ import { OPEN_ALIAS } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { ageSeconds, type CachedAnswer, freshness, type GivenAnswer } from '../answer-cache/cached-answer.ts';
 import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
-import { type GivenOctets, NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
+import { type GivenOctets, NO_REPLY, PASS, type Route, type Step, type Turn } from '../turn.ts';
 import { type FetchedAnswers, hasOtherAddress, isCut } from './fetched-answers.ts';
 import { type ResolverDeps, StatusAnswers } from './resolver-deps.ts';
 
@@ -175,11 +175,10 @@ export class OwnAnswers {
   }
 
   /**
-   * Whether a search list made the question: the name begins with a whole name that this server knows, and a suffix
-   * follows. musl with `ndots:5` asks for `registry.example.<suffix>` first. It goes on to the next suffix, and to the name
-   * itself, only after NXDOMAIN; a SERVFAIL ends its search. So such a name is denied while nobody can be asked whether it
-   * exists, and where the question has failed in a cut. A name that is kept is answered by an earlier step. Not for the path of
-   * an answer: it makes objects.
+   * Whether a search list made the question: it begins with a whole name that this server knows, and a suffix follows. musl with
+   * `ndots:5` asks for `registry.example.<suffix>` first. It goes on to the next suffix, and to the name itself, only after
+   * NXDOMAIN; a SERVFAIL ends its search. So such a name is denied while nobody can be asked whether it exists, and where the
+   * question has failed in a cut. Not for the path of an answer: it makes objects.
    */
   isSearchLeak(query: Query, route: Route, hasFailed = false): boolean {
     if (!hasFailed && !isCut(this.#deps, query, route)) return false;
@@ -215,7 +214,8 @@ const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 export class KeptAnswers {
   readonly #deps: ResolverDeps;
   readonly #own: OwnAnswers;
-  readonly #fetched: Pick<FetchedAnswers, 'prefetch'>;
+  readonly #fetched: FetchedAnswers;
+  readonly #insteadOfFailure: Step['answer'];
   /** Filled in for each reply, so that a cache hit makes no object. */
   readonly #age = { ageSeconds: 0 };
   readonly #patch: Patch = {
@@ -225,10 +225,11 @@ export class KeptAnswers {
     limit: 0,
   };
 
-  constructor(deps: ResolverDeps, own: OwnAnswers, fetched: Pick<FetchedAnswers, 'prefetch'>) {
+  constructor(deps: ResolverDeps, own: OwnAnswers, fetched: FetchedAnswers, instead: Step['answer']) {
     this.#deps = deps;
     this.#own = own;
     this.#fetched = fetched;
+    this.#insteadOfFailure = instead;
   }
 
   /** A retained name is kept fresh on a schedule: a client never waits for an upstream. */
@@ -331,12 +332,11 @@ export class KeptAnswers {
   }
 
   #failed(turn: Turn, failure: CachedAnswer, isUnasked: boolean): number {
-    const { query, route, nowMs } = turn;
     // a remembered failure must not hide an answer that needs no upstream
-    const hasRule = isUnasked && this.#deps.rules.disconnected.find(query).kind !== 'stale';
-    if (hasRule || this.#own.isSearchLeak(query, route)) return PASS;
-    if (isUnasked && hasOtherAddress(this.#deps.cache, query, nowMs)) return PASS;
-    this.#own.noteFailed(query);
+    if (isUnasked && !turn.query.recursionDesired) return PASS;
+    const instead = this.#insteadOfFailure(turn);
+    if (instead !== PASS) return instead;
+    this.#own.noteFailed(turn.query);
     const extendedError = isUnasked ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     return this.#write(turn, failure, JUST_NOW, extendedError);
   }

@@ -43,9 +43,10 @@ export class Resolver implements QueryHandler {
     const fetched = new FetchedAnswers(deps, {
       write: (turn, answer) => this.#orNoDs(turn, this.#write(turn, answer)),
       hasSubstitute: (query, route) => this.#hasSubstitute(query, route),
+      isSearchLeak: (query, route) => this.#own.isSearchLeak(query, route, true),
     });
     this.#own = new OwnAnswers(deps);
-    this.#kept = new KeptAnswers(deps, this.#own, fetched);
+    this.#kept = new KeptAnswers(deps, this.#own, fetched, (turn) => this.#insteadOfFailure(turn));
     this.#targets = new AliasTargets(deps);
     this.#steps = arrange(resolverSteps(this.#own, this.#kept, fetched));
     this.#follower = new AliasFollower({
@@ -128,22 +129,36 @@ export class Resolver implements QueryHandler {
       if (answer.origin === 'cacheStale') this.#deps.outage.noteStale(turn.query);
       return this.#kept.give(turn, answer.given);
     }
+    const instead = this.#insteadOfFailure(turn);
+    if (instead !== PASS) return instead;
     const { query, route } = turn;
+    if (!this.#isGone(query, route)) this.#deps.failedNames?.note(query, turn.nowMs);
+    turn.origin = ORIGIN.failed;
+    this.#own.noteFailed(query);
+    return writeEmpty(turn, RCODE.SERVFAIL, answer.extendedError);
+  }
+
+  /** For the client whose question failed, and for those that ask while the failure is remembered: what needs no upstream. */
+  #insteadOfFailure(turn: Turn): number {
+    const { query, route, nowMs } = turn;
     if (this.#kept.isNoData(query, route, true)) {
       turn.origin = ORIGIN.retained;
       return writeNoData(turn);
     }
-    // the first client has waited for a dead upstream, and gets the answer that later clients get at once
-    if (isCut(this.#deps, query, route) || isLinkCut(this.#deps, route)) {
-      turn.origin = ORIGIN.disconnected;
-      const rule = this.rules.disconnected.find(query);
-      if (rule.kind !== 'stale') return this.#own.writeRule(turn, rule);
-      if (hasOtherAddress(this.#deps.cache, query, turn.nowMs)) return writeNoData(turn);
-      if (this.#own.isSearchLeak(query, route, true)) return this.#own.denyLeak(turn);
-    } else this.#deps.failedNames?.note(query, turn.nowMs);
-    turn.origin = ORIGIN.failed;
-    this.#own.noteFailed(query);
-    return writeEmpty(turn, RCODE.SERVFAIL, answer.extendedError);
+    if (!this.#isGone(query, route)) return PASS;
+    const { origin } = turn;
+    turn.origin = ORIGIN.disconnected;
+    const rule = this.rules.disconnected.find(query);
+    if (rule.kind !== 'stale') return this.#own.writeRule(turn, rule);
+    if (hasOtherAddress(this.#deps.cache, query, nowMs)) return writeNoData(turn);
+    if (this.#own.isSearchLeak(query, route, true)) return this.#own.denyLeak(turn);
+    turn.origin = origin;
+    return PASS;
+  }
+
+  /** Whether nobody can be asked for the name, or an answer about it may be made up on the site. */
+  #isGone(query: Query, route: Route): boolean {
+    return isCut(this.#deps, query, route) || isLinkCut(this.#deps, route);
   }
 
   /** Whether `#write` makes something else of a failure while the link is down. */
@@ -299,10 +314,10 @@ function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswe
 /** Runs the list: the first step that has an answer, or leaves the query pending, ends it. */
 function firstAnswer(steps: readonly Step[], turn: Turn): number {
   for (const step of steps) {
+    turn.origin = step.origin;
     const length = step.answer(turn);
     if (length === PASS) continue;
     turn.step = step;
-    turn.origin = step.origin;
     return length;
   }
   throw new Error('the list of steps has no end: its last step must answer every query');

@@ -148,3 +148,16 @@ t.test('beside an address of one type that is kept, the other type is no failure
   failing.down.add('default');
   t.match(failing.now(other), nothing, 'a remembered failure');
 });
+
+t.test(
+  'the link is cut: clients that ask while a failure is remembered get what the first client got',
+  async (t) => {
+    const rig = new Rig();
+    rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
+    await rig.answer({ name: 'www.example.com' });
+    rig.link.isFarSideCut = true;
+    rig.says = () => ({ extendedError: 22, reason: 'timeout' });
+    for (const client of ['first', 'second', 'third'])
+      t.match(await rig.answer({ name: 'www.example.com', type: 'AAAA' }), { rcode: 0, answers: [] }, client);
+  },
+);

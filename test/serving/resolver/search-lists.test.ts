@@ -1,5 +1,5 @@
 import t from 'tap';
-import { message, rawRecord, rr } from '../../helpers/zone-text.ts';
+import { message, rawRecord, rr, soaData } from '../../helpers/zone-text.ts';
 import { addresses, ENDPOINT, endpointRecord, Rig, type RigOptions } from './rig.ts';
 
 const SUFFIX = 'ns.svc.site.test.example';
@@ -127,6 +127,7 @@ t.test(
     rig.link.isFarSideCut = true;
     rig.says = () => ({ extendedError: 22, reason: 'timeout' });
     t.match(await rig.answer({ name: `registry.example.${SUFFIX}`, edns: {} }), DENIED);
+    t.match(await rig.answer({ name: `registry.example.${SUFFIX}`, edns: {} }), DENIED, 'again');
     t.match(await rig.answer({ name: `unknown.example.${SUFFIX}`, edns: {} }), { rcode: 2 });
   },
 );
@@ -153,6 +154,37 @@ t.test(
       /^no reply/,
       'it may be real',
     );
+  },
+);
+
+t.test(
+  'the link is cut, and a resolver on the site makes up an empty answer: no search ends with it',
+  async (t) => {
+    const name = `registry.example.${SUFFIX}`;
+    const empty = message({ question: [name, 'A'] });
+    const fromRoot = message({
+      question: [name, 'A'],
+      authorities: [rawRecord('.', 'SOA', 60, soaData(60))],
+    });
+    for (const made of [empty, fromRoot]) {
+      const rig = rigWith();
+      rig.link.isFarSideCut = true;
+      rig.says = () => made;
+      t.match(await rig.answer({ name, edns: {} }), DENIED);
+      t.match(await rig.answer({ name, edns: {} }), DENIED, 'again');
+      rig.link.isFarSideCut = false;
+      await rig.time.advance(6_000);
+      t.match(await rig.answer({ name, edns: {} }), { rcode: 0, answers: [] }, 'connected, it is believed');
+    }
+    const zone = message({
+      flags: 0x8580,
+      question: [name, 'A'],
+      authorities: [rawRecord(SUFFIX, 'SOA', 60, soaData(60))],
+    });
+    const rig = rigWith();
+    rig.link.isFarSideCut = true;
+    rig.says = () => zone;
+    t.match(await rig.answer({ name, edns: {} }), { rcode: 0, answers: [] }, 'a zone of the site is right');
   },
 );
 
