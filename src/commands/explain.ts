@@ -1,10 +1,8 @@
 /** `outpost-dns explain NAME [TYPE]`: why the server answers a name as it does, now and in a cut. It asks no upstream. */
-import { isIPv4 } from 'node:net';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { EXPLAIN_PATH, type ExplainReport, explainReport } from '../admin/name-control.ts';
-import { typeFromText } from '../protocol/words/codes.ts';
-import { reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { ageText, agoText } from '../report/report.ts';
+import { questionOf, readType } from './question.ts';
 import { command as ask, type ServerOptions } from './running-server.ts';
 import {
   columns,
@@ -25,34 +23,24 @@ interface ExplainOptions extends ServerOptions {
 
 export function define(command: Command, { ended }: Run): void {
   command
-    .argument('<name>', 'domain name', readName)
-    .argument('[type]', 'record type', readType, 'A')
+    .argument('<name>', 'domain name')
+    .argument('[type]', 'record type (default: A)', readType)
     .option(...OPTION.config)
     .addOption(stateOption(command))
     .option(...OPTION.json)
-    .action(async (name: string, type: string, options: ExplainOptions) =>
+    .action(async (name: string, type: number | undefined, options: ExplainOptions) =>
       ended(await explainName(name, type, options)),
     );
 }
 
-/** An address is a domain name, too, but no client asks for it: the question about an address has its reverse name. */
-function readName(text: string): string {
-  if (!isIPv4(text)) return text;
-  throw new InvalidArgumentError(
-    `It is an address: write ${reverseNameOfIpv4(text)} PTR for its name, or the name of the endpoint.`,
-  );
-}
-
-function readType(text: string): string {
-  const type = typeFromText(text);
-  if (type !== undefined && type !== 0) return text;
-  throw new InvalidArgumentError(
-    'Not a record type: write A, AAAA, TXT, PTR or the like, or TYPE and a number.',
-  );
-}
-
-async function explainName(name: string, type: string, options: ExplainOptions): Promise<ExitCode> {
-  const route = { method: 'GET', path: EXPLAIN_PATH, body: { name, type } } as const;
+async function explainName(
+  name: string,
+  type: number | undefined,
+  options: ExplainOptions,
+): Promise<ExitCode> {
+  const body = questionOf(name, type);
+  if (typeof body === 'number') return body;
+  const route = { method: 'GET', path: EXPLAIN_PATH, body } as const;
   const report = await ask(options, 'explain', route, explainReport);
   if (typeof report === 'number') return report;
   print(options.json ? JSON.stringify(report, null, 2) : explainLines(report, paintForTerminal));
@@ -87,7 +75,7 @@ function answerLines(when: string, answer: Answer, paint: Paint): string[] {
 
 function answerText({ rcode, records }: Answer, paint: Paint): string {
   if (rcode === undefined) return paint('dim', 'only the upstreams know it');
-  if (rcode === 'SERVFAIL') return paint('red', 'SERVFAIL: it fails');
+  if (rcode === 'SERVFAIL') return paint('red', 'SERVFAIL');
   return rcode === 'NOERROR' && records.length === 0 ? 'NOERROR, without a record of this type' : rcode;
 }
 

@@ -1,6 +1,7 @@
 /** `outpost-dns flush`: drops the kept answers about a name, from memory and from the disk, so that the next query asks an upstream. */
 import type { Command } from 'commander';
 import { FLUSH_PATH, type FlushReport, flushReport } from '../admin/name-control.ts';
+import { questionOf } from './question.ts';
 import { commander, command as give, type ServerOptions } from './running-server.ts';
 import {
   EXIT,
@@ -29,8 +30,10 @@ export function define(command: Command, { ended }: Run): void {
     .action(async (name: string, options: FlushOptions) => ended(await flush(name, options)));
 }
 
-async function flush(name: string, options: FlushOptions): Promise<ExitCode> {
-  const body = { name, below: options.below === true, by: commander(process.env) };
+async function flush(text: string, options: FlushOptions): Promise<ExitCode> {
+  const question = questionOf(text);
+  if (typeof question === 'number') return question;
+  const body = { name: question.name, below: options.below === true, by: commander(process.env) };
   const report = await give(options, 'flush', { method: 'POST', path: FLUSH_PATH, body }, flushReport);
   if (typeof report === 'number') return report;
   print(options.json ? JSON.stringify(report, null, 2) : flushLines(report));

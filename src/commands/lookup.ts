@@ -1,13 +1,12 @@
 /** `outpost-dns lookup NAME [TYPE]`: asks a server and shows the answer and where it came from. */
-import { domainToASCII } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Packet } from 'dns2';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { EDNS_UDP_OCTETS } from '../protocol/wire/header.ts';
 import { socketText } from '../protocol/words/address-text.ts';
-import { CLASS, RCODE, rcodeName, TYPE, typeFromText, typeName } from '../protocol/words/codes.ts';
-import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name.ts';
+import { CLASS, RCODE, rcodeName, TYPE, typeFromText } from '../protocol/words/codes.ts';
 import { type ExtendedError, exchange, type LookupReply, readReply } from './dns-exchange.ts';
+import { type Question, questionOf, readType } from './question.ts';
 import { findPlace } from './running-server.ts';
 import {
   columns,
@@ -31,7 +30,7 @@ interface LookupOptions {
 export function define(command: Command, { ended }: Run): void {
   command
     .argument('<name>', 'domain name')
-    .argument('[type]', 'record type (default: A)', readType, TYPE.A)
+    .argument('[type]', 'record type (default: A)', readType)
     .addOption(
       command
         .createOption('-s, --server <address>', "server to ask, instead of the configuration's listen.dns")
@@ -40,17 +39,9 @@ export function define(command: Command, { ended }: Run): void {
     )
     .option(...OPTION.config)
     .option(...OPTION.json)
-    .action(async (name: string, type: number, options: LookupOptions) =>
+    .action(async (name: string, type: number | undefined, options: LookupOptions) =>
       ended(await lookup(name, type, options)),
     );
-}
-
-function readType(text: string): number {
-  const type = typeFromText(text);
-  // RFC 6895 section 3.1: TYPE 0 is reserved, and no record has it
-  if (type !== undefined && type !== 0) return type;
-  const form = 'write a mnemonic such as A, AAAA, TXT, PTR or HTTPS, or TYPE and a number up to 65535';
-  throw new InvalidArgumentError(`Not a record type:\n    ${form}`);
 }
 
 function readServer(text: string): SocketAddress {
@@ -63,10 +54,11 @@ function readServer(text: string): SocketAddress {
 const TIMEOUT_MS = 5_000;
 const ATTEMPTS = 2;
 
-async function lookup(name: string, type: number, options: LookupOptions): Promise<ExitCode> {
-  const question = readQuestion(name, type);
-  if ('fix' in question) {
-    printFailure(`not a domain name: "${name}"`, question.fix);
+async function lookup(name: string, type: number | undefined, options: LookupOptions): Promise<ExitCode> {
+  const question = questionOf(name, type);
+  if (typeof question === 'number') return question;
+  if (question.name.includes('\\')) {
+    explain('names with escaped octets cannot be asked for here', 'use dig');
     return EXIT.usage;
   }
   const place = await findPlace('dns', options.server, options.config);
@@ -96,37 +88,6 @@ async function lookup(name: string, type: number, options: LookupOptions): Promi
 
 /** NXDOMAIN is an answer too. */
 const ANSWERS: readonly string[] = [RCODE.NOERROR, RCODE.NXDOMAIN].map(rcodeName);
-
-interface Question {
-  readonly name: string;
-  /** Mnemonic, or `TYPE<n>`. */
-  readonly type: string;
-}
-
-/** An IPv4 address stands for its reverse name where PTR is asked for. */
-export function readQuestion(nameText: string, type: number): Question | { readonly fix: string } {
-  const isReverse = type === TYPE.PTR && /^\d{1,3}(?:\.\d{1,3}){3}$/.test(nameText);
-  const name = isReverse ? reverseNameOfIpv4(nameText) : nameText.replace(/(?<=.)\.$/, '');
-  const fix = nameFix(name);
-  return fix === undefined ? { name, type: typeName(type) } : { fix };
-}
-
-/** How to write the name, where it cannot be sent as it is. */
-function nameFix(name: string): string | undefined {
-  if (name === '') return 'write a name, or . for the root';
-  if (/[^\x21-\x7e]/.test(name)) {
-    const ascii = domainToASCII(name);
-    return ascii === '' ? 'write it without spaces and in ASCII' : `write ${ascii}`;
-  }
-  if (name.includes('\\')) return 'names with escaped octets cannot be asked for here: use dig';
-  try {
-    nameToWire(name);
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof NameError)) throw error;
-    return `${error.code.replaceAll('-', ' ')}: labels have 1 to 63 octets, a whole name up to 253`;
-  }
-}
 
 function composeQuestion({ name, type }: Question): Uint8Array {
   const packet = new Packet();

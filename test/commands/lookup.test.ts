@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { readExtendedErrors, readReply } from '../../src/commands/dns-exchange.ts';
-import { readQuestion, replyText } from '../../src/commands/lookup.ts';
+import { replyText } from '../../src/commands/lookup.ts';
 import { paintNothing } from '../../src/commands/subcommand.ts';
 import { parseQuery, Query, VERDICT } from '../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../src/protocol/wire/response.ts';
@@ -250,14 +250,6 @@ t.test('wrong usage: exit 2 with the fix, and no query', async (t) => {
     t.equal(stdout, '');
     t.match(stderr, cases[at]![1]);
   }
-});
-
-t.test('questions: types in any case, the root, a final dot, and reverse names for addresses', async (t) => {
-  t.strictSame(readQuestion('a.example.', 65), { name: 'a.example', type: 'HTTPS' });
-  t.strictSame(readQuestion('_status.a.example', 16), { name: '_status.a.example', type: 'TXT' });
-  t.strictSame(readQuestion('.', 2), { name: '.', type: 'NS' });
-  t.strictSame(readQuestion('10.0.1.20', 12), { name: '20.1.0.10.in-addr.arpa', type: 'PTR' });
-  t.strictSame(readQuestion('10.0.1.20', 1), { name: '10.0.1.20', type: 'A' });
 });
 
 t.test('records of the other sections name their section', async (t) => {
