@@ -81,7 +81,7 @@ function start(drill: DrillControl, forMs: number): DrillReportBody | ControlRef
     }
     case 'bad-length': {
       const { minMs, maxMs } = outcome;
-      const fix = `say ${minMs / 1000} s to ${maxMs / 3_600_000} h`;
+      const fix = `write ${minMs / 1000}s to ${maxMs / 3_600_000}h`;
       return new ControlRefusal(400, `not a length for a drill: ${forMs / 1000} s`, fix);
     }
   }

@@ -80,7 +80,7 @@ function pin(control: PinControl, asked: PinCommand): Promise<PinReport> | Contr
   if (found instanceof ControlRefusal) return found;
   const { addresses, forMs } = asked;
   if (!(forMs >= MIN_MS && forMs <= MAX_MS)) {
-    const fix = 'say 1s to 30d; clusters[].pin of the configuration pins without an end';
+    const fix = 'write 1s to 30d; clusters[].pin of the configuration pins without an end';
     return new ControlRefusal(400, `not a length for a pin: ${forMs / 1000} s`, fix);
   }
   if (found.pin.length > 0) {

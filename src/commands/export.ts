@@ -4,6 +4,7 @@
  */
 
 import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { ipv4Network } from '../config/kinds/text.ts';
@@ -77,10 +78,21 @@ export function define(command: Command, { ended }: Run): void {
 }
 
 function readServer(text: string, before: readonly SocketAddress[] | undefined): readonly SocketAddress[] {
+  if (text.includes(','))
+    throw new InvalidArgumentError(`a list with commas\n    write --server ${text.split(',').join(' ')}`);
   const read = readSocketAddress(text, 53, 1);
-  if ('value' in read) return [...(before ?? []), read.value];
-  throw new InvalidArgumentError(`${read.message}\n    ${read.fix ?? 'write 10.0.9.53 or [fd00::53]:5300'}`);
+  if (!('value' in read))
+    throw new InvalidArgumentError(
+      `${read.message}\n    ${read.fix ?? 'write 10.0.9.53 or [fd00::53]:5300'}`,
+    );
+  if (WILDCARDS.includes(read.value.address))
+    throw new InvalidArgumentError(
+      'a wildcard, which no client can ask\n    write the addresses of the server',
+    );
+  return [...(before ?? []), read.value];
 }
+
+const WILDCARDS: readonly string[] = ['0.0.0.0', '::'];
 
 function readNetworkText(text: string): string {
   const read = ipv4Network().safeParse(text);
@@ -105,7 +117,18 @@ async function exportRecords(options: ExportOptions): Promise<ExitCode> {
     return EXIT.finding;
   }
   process.stdout.write(text);
+  for (const flag of unused(options)) explain(`${flag} has no effect on ${options.format}`);
   return EXIT.well;
+}
+
+/** Flags that are about other formats. */
+function unused({ format, certificate, key, ca, serviceCidr, server }: ExportOptions): readonly string[] {
+  const given = { '--certificate': certificate, '--key': key, '--ca': ca };
+  const identity = format === 'kubeconfig' ? {} : given;
+  const network = format === 'nodeadm' ? {} : { '--service-cidr': serviceCidr };
+  const servers = FORMATS[format]?.servers === undefined ? { '--server': server } : {};
+  const flags = Object.entries({ ...servers, ...identity, ...network });
+  return flags.flatMap(([flag, value]) => (value === undefined ? [] : [flag]));
 }
 
 /** The newest whole generation; `undefined` where there is nothing to export, which has been explained. */
@@ -164,12 +187,17 @@ async function siteFor(
     servers,
     cluster,
     identity: {
-      certificate: certificate ?? configured?.certificate,
-      key: key ?? configured?.key,
-      ca: ca ?? configured?.ca,
+      certificate: absolute(certificate) ?? configured?.certificate,
+      key: absolute(key) ?? configured?.key,
+      ca: absolute(ca) ?? configured?.ca,
     },
     serviceNetwork: serviceCidr,
   };
+}
+
+/** kubectl takes a relative path from the folder of the kubeconfig, which may be another than this. */
+function absolute(file: string | undefined): string | undefined {
+  return file === undefined ? undefined : resolve(file);
 }
 
 /** The files of the client certificate with which the server itself asks the API server. */

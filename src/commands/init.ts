@@ -26,7 +26,7 @@ interface InitOptions {
   readonly region?: string;
   readonly kubeconfig?: string;
   readonly profile?: string;
-  readonly upstream: readonly string[];
+  readonly upstream?: readonly string[];
   readonly output: string;
   readonly force?: true;
   readonly policy?: true;
@@ -41,7 +41,7 @@ export function define(command: Command, { ended }: Run): void {
       'take the endpoint, and name and Region where they are in it, from this file',
     )
     .option('--profile <name>', 'profile of the AWS configuration files')
-    .option('--upstream <address...>', 'a resolver to forward other names to; repeat it for a second one', [])
+    .option('--upstream <address...>', 'resolvers to forward other names to, such as 10.0.0.2 10.0.0.3')
     .option('-o, --output <file>', 'file to write; - is standard output', DEFAULT_CONFIG_FILE)
     .option('--force', 'replace the file where it exists')
     .option('--policy', 'print the least-privilege IAM policy, and write no file')
@@ -76,7 +76,7 @@ async function init(options: InitOptions): Promise<ExitCode> {
       print(JSON.stringify(policyFor([{ name, region, sources }], known.accountId), null, 2));
       return EXIT.well;
     }
-    const upstreams = options.upstream.length > 0 ? options.upstream : await askUpstreams(ask);
+    const upstreams = options.upstream ?? (await askUpstreams(ask));
     if (upstreams.length === 0) return missing('--upstream', options);
     const { profile } = options;
     const seen = await discover({ name, region, profile }, farSide);
@@ -202,7 +202,9 @@ async function write(discovered: Discovered, { output, force }: InitOptions): Pr
     }
   } catch (error) {
     if (error instanceof ConfigError) {
-      process.stderr.write(`${error.message}\n`);
+      // the file is not written: the flag is at fault, and not a line of it
+      for (const { path, value, message, fix } of error.faults)
+        explain(`${flagOf(path)} ${value ?? ''}: ${message}`, fix);
       return EXIT.usage;
     }
     const code = systemCode(error);
@@ -214,6 +216,12 @@ async function write(discovered: Discovered, { output, force }: InitOptions): Pr
   }
   if (output !== '-') print(nextSteps(discovered, output));
   return EXIT.well;
+}
+
+function flagOf(path: string): string {
+  const key = /^clusters\[0\]\.(name|region|profile|endpoint)/.exec(path)?.[1];
+  if (key === undefined) return '--upstream';
+  return { name: '--cluster', endpoint: '--kubeconfig' }[key] ?? `--${key}`;
 }
 
 const NO_FILE = async (): Promise<never> => {

@@ -67,7 +67,10 @@ export function wholeProgram(): Promise<Command> {
 async function createProgram(run: Run, isWanted: (name: string) => boolean): Promise<Command> {
   const program = bareProgram();
   for (const [name, about, load] of SUBCOMMANDS) {
-    const command = program.command(name).description(about);
+    const command = program
+      .command(name)
+      .description(about)
+      .showHelpAfterError(`(outpost-dns ${name} --help explains its words)`);
     if (isWanted(name)) (await load()).define(command, run);
   }
   return program;

@@ -39,7 +39,8 @@ export function readQuestion(nameText: string, type: number): Question | { reado
 /** What to write in place of a text that is no domain name, or one for which no client asks. */
 function nameFix(name: string): string | undefined {
   if (name === '') return 'write a name, or . for the root';
-  if (isIPv4(name)) return `write ${reverseNameOfIpv4(name)} PTR for its name, or the name that has this address`;
+  if (isIPv4(name))
+    return `write ${reverseNameOfIpv4(name)} PTR for its name, or the name that has this address`;
   if (isIPv6(name)) return 'write its name below ip6.arpa and PTR, or the name that has this address';
   const host = URL.parse(name.includes('://') ? name : `https://${name}`)?.hostname;
   // the `server:` of a kubeconfig, or a host with its port

@@ -66,8 +66,8 @@ function readPort(text: string): number {
 }
 
 const LINK_TEXTS: Readonly<Record<string, string>> = {
-  down: 'the link is cut: AWS and the upstream are silent',
-  refused: 'the link is cut: AWS resets connections, the upstream is silent',
+  down: 'the link is cut: AWS and the upstreams are silent; "outpost-dns status" says so within ten seconds',
+  refused: 'the link is cut: AWS resets connections, the upstreams are silent',
   up: 'the link is up',
 };
 
@@ -235,6 +235,9 @@ function banner(region: Sandbox, dnsPort: number, httpPort: number): string {
     `  ${strong(dig)}`,
     `  ${strong(`npx outpost-dns sandbox link down${other}`)}`,
     `  ${strong(dig)}`,
+    ...['status', 'history', `sandbox link up${other}`].map(
+      (rest) => `  ${strong(`npx outpost-dns ${rest}`)}`,
+    ),
     '',
     faint('Ctrl-C ends it.'),
     '',

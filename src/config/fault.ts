@@ -77,11 +77,18 @@ export function pathText(path: Path): string {
 
 /** A scalar or a list on one line, shortened; undefined for a map. */
 export function quoted(value: unknown): string | undefined {
-  if (typeof value === 'string') return JSON.stringify(shortened(value));
+  if (typeof value === 'string') return JSON.stringify(shortened(value)).replace(INVISIBLE, escaped);
   if (typeof value === 'number') return String(value); // JSON has no .inf and no .nan
   if (typeof value === 'boolean') return String(value);
   if (Array.isArray(value)) return `[${shortened(value.map((item) => quoted(item) ?? '{...}').join(', '))}]`;
   return undefined;
+}
+
+/** Spaces of other kinds, and characters without a width: a person would not see that they are at fault. */
+const INVISIBLE = /[\u007f-\u00a0\u00ad\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]/gu;
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 const SHOWN_CHARACTERS = 80;

@@ -99,15 +99,16 @@ class Reader {
   #readMap(map: z.ZodObject, data: Readonly<Record<string, unknown>>, path: Path): unknown {
     const known = Object.keys(map.shape);
     const unknown = Object.keys(data).filter((key) => !Object.hasOwn(map.shape, key));
-    const meant = new Set(unknown.map((key, index) => this.#reportUnknown(key, index, data, known, path)));
+    const meant = new Map(
+      unknown.map((key, index) => [this.#reportUnknown(key, index, data, known, path), key]),
+    );
     const entries = Object.entries<AnySchema>(map.shape).map(([key, schema]) => {
       const value = Object.hasOwn(data, key) ? data[key] : undefined;
-      const isMistyped = value === undefined && meant.has(key);
-      if (isMistyped) this.meant.push([...path, key]);
-      return [
-        key,
-        isMistyped && factsOf(schema).isRequired ? undefined : this.read(schema, value, [...path, key]),
-      ];
+      const written = value === undefined ? meant.get(key) : undefined;
+      if (written === undefined) return [key, this.read(schema, value, [...path, key])];
+      this.meant.push([...path, key]);
+      // its value is read too: all faults are reported at once
+      return [key, this.read(schema, data[written], [...path, written])];
     });
     return Object.fromEntries(entries);
   }
@@ -198,10 +199,11 @@ function typeWords(value: unknown, at: AnySchema): Words {
   if (value === null) return { message: 'no value', fix: 'give it a value, or remove the line' };
   if (kind instanceof z.ZodObject)
     return { message: 'not a map of keys', fix: `write its keys below it: ${keysIn(at).join(', ')}` };
-  if (kind instanceof z.ZodArray)
-    return { message: 'not a list', fix: isMap(value) ? undefined : `write it as a list: [${value}]` };
+  if (kind instanceof z.ZodArray) return { message: 'not a list', fix: listFix(value, kind) };
   if (isMap(value)) return { message: 'a map, not a single value' };
   if (Array.isArray(value)) return { message: 'a list, not a single value' };
+  if (kind instanceof z.ZodNumber && typeof value === 'string' && /^[0-9]{1,15}$/.test(value))
+    return { message: 'a text, not a number', fix: `write ${Number(value)}, without quotes` };
   if (kind instanceof z.ZodNumber)
     return { message: typeof value === 'number' ? 'not a whole number' : 'not a number' };
   if (kind instanceof z.ZodBoolean) return { message: 'neither true nor false' };
@@ -212,4 +214,11 @@ function typeWords(value: unknown, at: AnySchema): Words {
     message: `a ${typeof value}, not a text`,
     fix: isWellAsText ? `put it in quotes: "${value}"` : undefined,
   };
+}
+
+function listFix(value: unknown, list: z.ZodArray): string | undefined {
+  if (!isMap(value)) return `write it as a list: [${value}]`;
+  const [first] = Object.keys(value);
+  const isItem = first !== undefined && keysIn(list.element).includes(first);
+  return isItem ? `write "- " before "${first}", and indent the other keys as far` : undefined;
 }

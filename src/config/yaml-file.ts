@@ -61,7 +61,8 @@ export function readYaml(text: string): YamlTree {
   const warnings = document.warnings.filter((warning) => warning.code !== 'TAG_RESOLVE_FAILED'); // TreeReader names the key too
   const syntax = [...document.errors, ...warnings].slice(0, MAX_SYNTAX_FAULTS);
   if (syntax.length === 0) return new TreeReader(document, lines).read();
-  const faults = syntax.map((error) => syntaxFault(error, lines));
+  const hidden = hiddenFaults(text, lines);
+  const faults = hidden.length > 0 ? hidden : syntax.map((error) => syntaxFault(error, lines));
   return {
     data: undefined,
     isWhole: false,
@@ -72,6 +73,12 @@ export function readYaml(text: string): YamlTree {
   };
 }
 
+/** In place of the words of the parser. */
+const SYNTAX_MESSAGES: Readonly<Record<string, string>> = {
+  MULTIPLE_DOCS: 'a second document',
+  RESOURCE_EXHAUSTION: 'nested too deeply',
+};
+
 const SYNTAX_FIXES: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indent with spaces',
   BAD_ALIAS: 'put the value in quotes',
@@ -79,14 +86,46 @@ const SYNTAX_FIXES: Readonly<Record<string, string>> = {
   MULTIPLE_DOCS: 'keep one document: remove the "---" and the lines after it',
   TAG_RESOLVE_FAILED: 'remove the tag, or quote a value that starts with "!"',
   BAD_DIRECTIVE: 'remove the directive',
-  RESOURCE_EXHAUSTION: 'nest less deeply',
+  RESOURCE_EXHAUSTION: 'no key lies as deep as this',
   KEY_OVER_1024_CHARS: 'check the ":" and the quotes of this line',
 };
 
+/** Characters that look like a space or a dash, or like nothing, in a text that is no YAML: the words of the parser would be about a place after them. */
+function hiddenFaults(text: string, lines: LineCounter): readonly TreeFault[] {
+  const faults: TreeFault[] = [];
+  for (const { 0: character, index } of text.matchAll(HIDDEN)) {
+    const [message, fix] = hiddenWords(character);
+    faults.push({ ...placeOf(lines, index), path: [], message, fix });
+    if (faults.length === MAX_SYNTAX_FAULTS) break;
+  }
+  return faults;
+}
+
+const HIDDEN =
+  /[\0\u00a0\u00ad\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|\r(?!\n)|(?<=^[ \t]*)[\u2010-\u2015\u2212]/gmu;
+
+function hiddenWords(character: string): readonly [message: string, fix: string] {
+  if (character === '\0') return ['a NUL octet', 'save the file as UTF-8 text; is it the right file?'];
+  if (character === '\r')
+    return ['a line that ends with CR alone', 'save the file with line ends of Unix (LF)'];
+  const code = character.charCodeAt(0);
+  const name = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
+  return DASHES.test(character)
+    ? [`a dash (${name}) that is no "-"`, 'write "-"']
+    : [
+        `a space or an invisible character (${name}) that YAML does not take as a space`,
+        'write a space, or remove it',
+      ];
+}
+
+const DASHES = /[\u2010-\u2015\u2212]/u;
+
 function syntaxFault(error: YAMLError, lines: LineCounter): TreeFault {
-  const text = error.code === 'MULTIPLE_DOCS' ? 'a second document' : error.message;
+  const text = SYNTAX_MESSAGES[error.code] ?? error.message;
   const message = shortened(text.charAt(0).toLowerCase() + text.slice(1));
-  const fix = SYNTAX_FIXES[error.code] ?? 'check indentation, colons and quotes here and on the line above';
+  const fix =
+    SYNTAX_FIXES[error.code] ??
+    'check indentation, quotes, and the space after "-" and ":", here and on the line above';
   return { ...placeOf(lines, error.pos[0]), path: [], message, fix };
 }
 

@@ -75,8 +75,15 @@ export class LocalFiles {
 /** Why a file could not be read, in few words that quote nothing of what stands in it. */
 export function whyUnread(error: unknown): string {
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
-  return typeof code === 'string' ? code : error instanceof Error ? error.message : 'unknown';
+  if (typeof code === 'string') return WHY_UNREAD[code] ?? code;
+  return error instanceof Error ? error.message : 'unknown';
 }
+
+const WHY_UNREAD: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file (ENOENT)',
+  EACCES: 'this user may not read it (EACCES)',
+  ERR_OSSL_PEM_NO_START_LINE: 'not PEM (ERR_OSSL_PEM_NO_START_LINE)',
+};
 
 // The configuration files that the AWS CLI and the SDK share. They are read here before the SDK reads them. The SDK waits
 // for a file without a deadline, and opens it again at each attempt.

@@ -241,7 +241,12 @@ export const QUERIES_REPORT: RoomReport<QueriesStatus> = {
   ],
   panels: ({ queries }) => [
     { notes: queries.unsent === undefined ? [] : [toned('bad', unsentText(queries.unsent))] },
-    { title: 'Server', facts: [['waiting', `${queries.pending} queries for an upstream`]] },
+    {
+      title: 'Server',
+      facts: [
+        ['waiting', `${queries.pending} ${queries.pending === 1 ? 'query' : 'queries'} for an upstream`],
+      ],
+    },
   ],
 };
 

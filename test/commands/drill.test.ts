@@ -82,7 +82,7 @@ t.test("a refusal is printed in the server's own words, exit 1", async (t) => {
   });
   t.match(await start({ state, for: '2d' }), {
     code: 1,
-    stderr: /not a length for a drill: 172800 s\n {4}say 1 s to 24 h/,
+    stderr: /not a length for a drill: 172800 s\n {4}write 1s to 24h/,
   });
   t.match(await start({ state, for: '1ms' }), { code: 1, stderr: /not a length/ });
   t.notOk(drill.isRunning);

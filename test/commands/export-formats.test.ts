@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 /** The formats of `export`, without the programs that read them: `npm run test:lab site` feeds each to its real program. */
 import t from 'tap';
 import { parse } from 'yaml';
@@ -196,6 +197,23 @@ t.test('a process: what a format lacks is exit 1 with its fix, and wrong words a
     words('--format', 'unbound', '--server', '10.0.9'),
     run(['export', '--help']),
   ]);
+  const one = ['--cluster', 'second', '--format'];
+  const [commas, wildcard, keyless, relative, hosts] = await Promise.all([
+    words(...one, 'unbound', '--server', '10.0.9.53,10.0.9.54'),
+    words(...one, 'unbound', '--server', '0.0.0.0'),
+    words(...one, 'kubeconfig', '--certificate', '/root/admin.crt'),
+    words(...one, 'kubeconfig', '--certificate', 'admin.crt', '--key', '/root/admin.key', '--ca', '/root/ca'),
+    words(...one, 'hosts', '--server', '10.0.9.53', '--service-cidr', '10.100.0.0/16'),
+  ]);
+  t.match(commas, { code: 2, stderr: /write --server 10\.0\.9\.53 10\.0\.9\.54/ });
+  t.match(wildcard, { code: 2, stderr: /a wildcard, which no client can ask/ });
+  t.match(keyless, { code: 1, stderr: /the key of the certificate is not named/ });
+  const certificate = join(process.cwd(), 'admin.crt');
+  t.match(relative, { code: 0, stderr: '', stdout: `client-certificate: ${certificate}` });
+  t.match(hosts, {
+    code: 0,
+    stderr: /--server has no effect on hosts\n.*--service-cidr has no effect on hosts/,
+  });
   t.match(two, {
     code: 1,
     stdout: '',

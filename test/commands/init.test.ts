@@ -98,7 +98,7 @@ t.test('wrong use: a missing name, an upstream that is none, a kubeconfig that i
   const words = ['init', '--cluster', 'demo', '--region', 'us-west-2', '--upstream', 'nonsense', '-o', '-'];
   const wrong = await run(words, sandbox.environment);
   t.equal(wrong.code, 2);
-  t.match(wrong.stderr, /upstreams\[0\]: "nonsense"/);
+  t.match(wrong.stderr, /--upstream "nonsense": a name, not an address/);
   t.match(await run(['init', '--kubeconfig', '/none', '-o', '-']), { code: 1, stderr: /ENOENT/ });
 });
 

@@ -93,9 +93,9 @@ const faults: readonly [what: string, content: string, detail: RegExp][] = [
   ],
   ['a user that is not there', text({ token: 'a' }, {}, { users: [] }), /user "me" is not in it/],
   ['another shape', text('s3cr3t'), /"users\.1\.user" is not what a kubeconfig has there/],
-  ['no map', '- s3cr3t', /"" is not what/],
-  ['nothing at all', '', /"" is not what/],
-  ['no YAML', 'token: [s3cr3t', /it is not YAML/],
+  ['no map', '- s3cr3t', /it is not a map of keys, as a kubeconfig is/],
+  ['nothing at all', '', /it is empty/],
+  ['no YAML', 'token: [s3cr3t', /line 1 is not YAML/],
 ];
 
 t.test('what does not serve is said, and nothing that is secret', (t) => {

@@ -92,7 +92,7 @@ t.test(
     const gone = { kind: 'certificate', ...paths, key: join(directory, 'gone') } as const;
     t.match(
       await pollServers(servers, { access: { ...gone, ca: fileOf('ca.crt') } }),
-      fails('no-credentials', /gone" failed: ENOENT/),
+      fails('no-credentials', /gone" failed: no such file \(ENOENT\)/),
     );
     const notAFile = { kind: 'certificate', ...paths, key: directory } as const;
     t.match(

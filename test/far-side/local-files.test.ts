@@ -26,7 +26,7 @@ t.test('a readable file is read, and any other is refused with its reason', asyn
     ['pipe', 'not a file'],
     ['directory', 'not a file'],
     ['large', 'more than 1048576 octets'],
-    ['absent', 'ENOENT'],
+    ['absent', 'no such file (ENOENT)'],
     ['text/under', 'ENOTDIR'],
   ] as const;
   for (const [name, why] of rows) t.equal(await files.text(at(name)).then(() => '', whyUnread), why, name);

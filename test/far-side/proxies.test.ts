@@ -250,7 +250,7 @@ t.test('a file in AWS_CA_BUNDLE that cannot be used is named, and used once it c
   const file = join(t.testdir(), 'ca.pem');
   const observe = observing(t, sandbox, through(undefined, { caBundle: file }));
   const fails = (detail: RegExp) => ({ kind: 'failed', reason: 'untrusted-certificate', detail });
-  t.match(await observe('interfaces'), fails(/AWS_CA_BUNDLE ".*ca\.pem" failed: ENOENT/));
+  t.match(await observe('interfaces'), fails(/AWS_CA_BUNDLE ".*ca\.pem" failed: no such file \(ENOENT\)/));
   writeFileSync(file, 'no certificate');
   t.match(await observe('interfaces'), fails(/holds no certificate in PEM/));
   writeFileSync(file, (await import('../helpers/connect-proxy.ts')).authority);
@@ -299,7 +299,7 @@ t.test('ca_bundle of the profile in use counts where AWS_CA_BUNDLE is not set', 
     return [await head, seen.kind === 'failed' ? seen.detail : seen.kind];
   };
   const elsewhere =
-    'reading the authorities in ca_bundle of profile "other": "/nowhere/ca.pem" failed: ENOENT';
+    'reading the authorities in ca_bundle of profile "other": "/nowhere/ca.pem" failed: no such file (ENOENT)';
   const unknown = /its authority is not known here/;
   t.strictSame(await found(undefined, {}), ['answered', 'addresses'], 'of the default profile');
   t.strictSame(

@@ -56,7 +56,7 @@ t.test('the Kubernetes source is made with what was configured, and says so when
   const kubernetes = { kind: 'kubeconfig', kubeconfig: '/nowhere/kubeconfig' } as const;
   for (const [settings, detail] of [
     [{}, /no kubeconfig and no certificate is configured/],
-    [{ kubernetes }, /reading "\/nowhere\/kubeconfig" failed: ENOENT/],
+    [{ kubernetes }, /reading "\/nowhere\/kubeconfig" failed: no such file \(ENOENT\)/],
   ] as const) {
     const [source] = createSources({ sources: ['kubernetes'], ...settings }, untouched(t));
     const observed = await source?.observe(context, new AbortController().signal);

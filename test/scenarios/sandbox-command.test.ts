@@ -68,7 +68,7 @@ const link = (t: Test, command: SandboxCommand, state: string) =>
   });
 
 t.test(
-  'npm start: prints addresses and three commands to try; Ctrl-C ends it and leaves no file',
+  'npm start: prints addresses and the commands to try, those of the README; Ctrl-C ends it and leaves no file',
   async (t) => {
     const sandbox = new SandboxCommand(t, await freePorts());
     await sandbox.hasBanner();
@@ -76,7 +76,22 @@ t.test(
     t.match(sandbox.stdout, new RegExp(`HTTP +http://127\\.0\\.0\\.1:${sandbox.ports.httpPort}/`));
     const commands = sandbox.stdout.split('\n').filter((line) => /^ {2}(dig|npx) /.test(line));
     const dig = `  dig @127.0.0.1 -p ${sandbox.ports.dnsPort} ${ENDPOINT}`;
-    t.same(commands, [dig, `  npx outpost-dns sandbox link down --port ${sandbox.ports.dnsPort}`, dig]);
+    t.same(commands, [
+      dig,
+      `  npx outpost-dns sandbox link down --port ${sandbox.ports.dnsPort}`,
+      dig,
+      '  npx outpost-dns status',
+      '  npx outpost-dns history',
+      `  npx outpost-dns sandbox link up --port ${sandbox.ports.dnsPort}`,
+    ]);
+    const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
+    const usual = commands.map((line) =>
+      line
+        .trim()
+        .replace(/ --port \d+/, '')
+        .replace(/-p \d+/, '-p 5300'),
+    );
+    t.match(readme, `\`\`\`sh\n${usual.join('\n')}\n\`\`\``);
     const resolved = async () =>
       (await askUdp(sandbox.ports.dnsPort, { name: ENDPOINT })).answers.map(({ data }) => data).toSorted();
     t.same(await resolved(), DEMO);

@@ -65,10 +65,12 @@ function quoted(word: string): string {
 function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: string): readonly Finding[] {
   if (exec === undefined) return [];
   const command = exec.join(' ');
+  const asked =
+    exec.includes('get-token') || exec[0]?.includes('aws') ? 'asks AWS' : 'may ask AWS or another service';
   const found = [
     ...problem(
       'kubeconfig-needs-aws',
-      `user "${user}" of "${path}" is known by the command "${command}", which asks AWS for a token`,
+      `user "${user}" of "${path}" is known by the command "${command}", which ${asked} for a token`,
       'before the outage, make a client certificate for the operator and write it into the kubeconfig: docs/outage.md',
     ),
   ];

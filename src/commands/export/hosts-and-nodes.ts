@@ -160,7 +160,10 @@ export const KUBECONFIG: ExportFormat = {
   text({ file, identity: { certificate, key, ca }, cluster: { cluster, endpoint, details } }) {
     if (certificate === undefined || key === undefined) {
       return {
-        error: 'no client certificate is named',
+        error:
+          certificate === undefined
+            ? 'no client certificate is named'
+            : 'the key of the certificate is not named',
         fix: "add --certificate FILE and --key FILE; AWS's guide on disconnects says how to get a certificate from the cluster",
       };
     }

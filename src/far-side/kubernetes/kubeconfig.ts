@@ -1,6 +1,6 @@
 /** Reads the text of a kubeconfig: its current context, and what it says of server and user. It opens no file. */
 import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import * as z from 'zod';
 import type { SourceError } from '../../records/observation.ts';
 import { noCredentials } from '../aws/failure.ts';
@@ -96,15 +96,18 @@ export function readKubeconfig(content: string, path: string): Kubeconfig {
 type Unusable = (why: string) => SourceError;
 
 function shapeOf(content: string, unusable: Unusable): Shape {
-  let data: unknown;
-  try {
-    data = parse(content, { version: '1.2', schema: 'core', prettyErrors: false, logLevel: 'error' });
-  } catch {
-    throw unusable('it is not YAML'); // the message of the parser would quote the file, and its secrets
-  }
+  const lineCounter = new LineCounter();
+  const options = { version: '1.2', schema: 'core', prettyErrors: false, logLevel: 'error' } as const;
+  const document = parseDocument(content, { ...options, lineCounter });
+  const [error] = document.errors;
+  // the message of the parser would quote the file, and its secrets
+  if (error !== undefined) throw unusable(`line ${lineCounter.linePos(error.pos[0]).line} is not YAML`);
+  const data: unknown = document.toJS();
+  if (data === null) throw unusable('it is empty');
   const shape = KUBECONFIG.safeParse(data);
   if (shape.success) return shape.data;
   const [issue] = shape.error.issues;
+  if (issue?.path.length === 0) throw unusable('it is not a map of keys, as a kubeconfig is');
   throw unusable(`"${issue?.path.join('.')}" is not what a kubeconfig has there`);
 }
 

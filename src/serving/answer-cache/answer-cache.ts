@@ -431,7 +431,12 @@ export const CACHE_REPORT: RoomReport<CacheStatus> = {
   panels: ({ cache: { entries, octets, limitOctets } }) => [
     {
       title: 'Server',
-      facts: [['cache', `${entries} answers, ${mebibytes(octets)} of ${mebibytes(limitOctets)} MiB`]],
+      facts: [
+        [
+          'cache',
+          `${entries} ${entries === 1 ? 'answer' : 'answers'}, ${mebibytes(octets)} of ${mebibytes(limitOctets)} MiB`,
+        ],
+      ],
     },
   ],
 };

@@ -209,7 +209,7 @@ function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswe
     {
       name: 'endpoint',
       origin: ORIGIN.endpoint,
-      why: 'this server exists for it: before everything that an operator or an upstream could say of the name',
+      why: 'the name of an endpoint: no rule of the operator and no upstream changes its answer',
       after: { 'meta-type': 'the table has an answer for every type' },
       answer: (turn) => own.endpoint(turn),
     },
