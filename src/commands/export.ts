@@ -117,7 +117,7 @@ async function exportRecords(options: ExportOptions): Promise<ExitCode> {
     return EXIT.finding;
   }
   process.stdout.write(text);
-  for (const flag of unused(options)) explain(`${flag} has no effect on ${options.format}`);
+  for (const flag of unused(options)) printFailure(`${flag} has no effect on ${options.format}`);
   return EXIT.well;
 }
 

@@ -204,7 +204,7 @@ async function write(discovered: Discovered, { output, force }: InitOptions): Pr
     if (error instanceof ConfigError) {
       // the file is not written: the flag is at fault, and not a line of it
       for (const { path, value, message, fix } of error.faults)
-        explain(`${flagOf(path)} ${value ?? ''}: ${message}`, fix);
+        printFailure(`${flagOf(path)} ${value ?? ''}: ${message}`, fix);
       return EXIT.usage;
     }
     const code = systemCode(error);

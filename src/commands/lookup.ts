@@ -58,7 +58,7 @@ async function lookup(name: string, type: number | undefined, options: LookupOpt
   const question = questionOf(name, type);
   if (typeof question === 'number') return question;
   if (question.name.includes('\\')) {
-    explain('names with escaped octets cannot be asked for here', 'use dig');
+    printFailure('names with escaped octets cannot be asked for here', 'use dig');
     return EXIT.usage;
   }
   const place = await findPlace('dns', options.server, options.config);

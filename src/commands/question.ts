@@ -4,7 +4,7 @@ import { domainToASCII } from 'node:url';
 import { InvalidArgumentError } from 'commander';
 import { TYPE, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name.ts';
-import { EXIT, type ExitCode, explain } from './subcommand.ts';
+import { EXIT, type ExitCode, printFailure } from './subcommand.ts';
 
 export interface Question {
   readonly name: string;
@@ -24,7 +24,7 @@ export function readType(text: string): number {
 export function questionOf(nameText: string, type: number = TYPE.A): Question | ExitCode {
   const question = readQuestion(nameText, type);
   if (!('fix' in question)) return question;
-  explain(`not a domain name: "${nameText}"`, question.fix);
+  printFailure(`not a domain name: "${nameText}"`, question.fix);
   return EXIT.usage;
 }
 
