@@ -24,7 +24,7 @@ export interface Expected {
   readonly addresses: readonly string[];
 }
 
-const START_PATIENCE_MS = 20_000;
+const START_PATIENCE_MS = 60_000;
 
 /** Throws, with the end of its output, where the contender does not start or gives another answer. */
 export async function startServer(

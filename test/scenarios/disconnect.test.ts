@@ -42,7 +42,7 @@ t.test(
     const config = parse(await readFile(configFile, 'utf8'));
     const ownConfig = `${folder(t)}/outpost-dns.yaml`;
     // polls with a shorter time-out: the cut has to be noticed within the time of a test
-    await writeFile(ownConfig, stringify({ ...config, refresh: { ...HURRY, deadline: '2s' } }));
+    await writeFile(ownConfig, stringify({ ...config, refresh: { ...HURRY, deadline: '6s' } }));
     const serve = () => new ServerProcess(t, ownConfig, ports, environment);
     const first = serve();
     await isReady(first);
@@ -57,14 +57,14 @@ t.test(
 
     await command('/link', { state: 'down' });
     tell('link cut');
-    const afterMs: number[] = [];
-    for (let count = 0; count < 10; count++) {
+    let quick = 0;
+    // a wait for the far side would take 1.8 s for each; a machine may stand still during many queries
+    await until('ten are answered at once', async () => {
       const reply = await first.ask({ name: ENDPOINT });
       t.same(reply.answers.map(({ data }) => data).toSorted(), DEMO, 'resolved over a cut link');
-      afterMs.push(reply.afterMs);
-    }
-    // a wait for the far side would take 1.8 s for each; a machine may stand still during one query
-    t.ok(Math.min(...afterMs) < 1000, `in ${Math.min(...afterMs).toFixed(1)} ms`);
+      if (reply.afterMs < 1000) quick++;
+      return quick === 10;
+    });
     tell('resolved over the cut link');
     await until(
       'the cut is noticed',

@@ -7,6 +7,7 @@ import { DEMO, ENDPOINT, Site } from './site.ts';
 t.jobs = 2; // these tests wait more than they work
 
 const NAME = ENDPOINT.toLowerCase();
+const DISK_IS_LATE = 'the disk of the state directory does not answer: serving without what was kept';
 
 for (const [cut, linkState, upstream] of [
   ['all of them refuse', 'refused', '127.0.0.1:9'],
@@ -19,8 +20,12 @@ for (const [cut, linkState, upstream] of [
     const server = site.start({ ...NO_AWS, AWS_ENDPOINT_URL: site.sandbox.regionUrl });
     const first = await server.firstAnswer({ name: ENDPOINT, edns: {} });
     t.comment(`first answer ${first.sinceStartMs.toFixed(0)} ms after the start of the process`);
-    t.match(first, { rcode: 0, aa: true, ra: true, answers: { length: 3 } });
-    t.same(first.answers.map(({ data }) => data).toSorted(), DEMO);
+    // a start waits two seconds for the disk, and says so where a slow machine took longer
+    const isLate = server.logged(DISK_IS_LATE).length > 0;
+    if (isLate) await until('the disk has answered', async () => (await server.ask({ name: ENDPOINT })).aa);
+    const known = isLate ? await server.ask({ name: ENDPOINT, edns: {} }) : first;
+    t.match(known, { rcode: 0, aa: true, ra: true, answers: { length: 3 } });
+    t.same(known.answers.map(({ data }) => data).toSorted(), DEMO);
     t.match(await server.ask({ name: ENDPOINT, type: 'AAAA' }), { rcode: 0, aa: true, answers: [] });
     t.match(await server.ask({ name: '10.2.0.10.in-addr.arpa', type: 'PTR' }), { answers: [{ data: NAME }] });
     t.match(await server.ask({ name: 'localhost' }), { answers: [{ data: '127.0.0.1' }] });
@@ -29,13 +34,12 @@ for (const [cut, linkState, upstream] of [
     });
     t.match(await server.get('/readyz'), { status: 200 }, 'ready: an outage does not undo it');
 
-    // CoreDNS gives up after 2 s: a wait for an upstream would take 1.8 s for each query; a machine may stand still during one
-    const probes = [];
-    for (let count = 0; count < 5; count++)
-      probes.push(await server.ask({ name: '.', type: 'NS', edns: {} }));
-    for (const probe of probes) t.match(probe, { rcode: 2 }, 'the probe of CoreDNS gets a reply');
-    const quickestMs = Math.min(...probes.map(({ afterMs }) => afterMs));
-    t.ok(quickestMs < 1500, `after ${quickestMs.toFixed(0)} ms`);
+    // CoreDNS gives up after 2 s: a wait for an upstream would take 1.8 s for each query; a machine may stand still during many
+    await until('the probe of CoreDNS gets a reply without a wait', async () => {
+      const probe = await server.ask({ name: '.', type: 'NS', edns: {} });
+      t.match(probe, { rcode: 2 }, 'the probe of CoreDNS gets a reply');
+      return probe.afterMs < 1500;
+    });
     const www = await server.ask({ name: 'www.example.com', edns: {} });
     t.match(www, { rcode: 2, answers: [] });
     t.ok(www.ede === 22 || www.ede === 23, `extended error ${www.ede}`);
@@ -76,12 +80,15 @@ t.test(
     await until('every source has failed', async () =>
       (await server.status()).endpoints[0]?.sources.every(({ latest }) => latest === 'failed'),
     );
-    const ready = await server.get('/readyz');
+    // a poll that begins with the thread may take longer than its deadline on a slow machine
+    const ready = await until('AWS has been heard', async () => {
+      const page = await server.get('/readyz');
+      return page.status !== 503 || /interfaces: .*credentials/i.test(page.body) ? page : undefined;
+    });
     t.equal(ready.status, 503);
     t.ok(ready.body.includes(NAME), 'which endpoint');
     t.match(ready.body, /no address is known yet/, 'what is missing');
     t.match(ready.body, /dns: .*SERVFAIL/, 'what the DNS said');
-    t.match(ready.body, /interfaces: .*credentials/i, 'what AWS said');
     t.equal((await server.metric('outpost_dns_ready')).get(''), 0);
     t.equal([...(await server.metric('outpost_dns_endpoint_addresses')).values()][0], 0);
     t.match(await server.ask({ name: `_status.${ENDPOINT}`, type: 'TXT' }), {
