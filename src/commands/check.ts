@@ -198,7 +198,7 @@ export type Say = ((line: string) => void) | undefined;
 const SILENT_MS = 1_000;
 
 /** The findings of all rows, in the order of the rows. */
-export async function runRows(rows: readonly Row[], say: Say): Promise<readonly Finding[]> {
+async function runRows(rows: readonly Row[], say: Say): Promise<readonly Finding[]> {
   const found = await Promise.all(rows.map((row) => runRow(row, say)));
   return found.flat();
 }

@@ -45,7 +45,7 @@ export const CHECKED_CONFIG = 'configuration.checked';
 
 const DIGEST_OCTETS = 32;
 /** Several times the largest file that a configuration may be. */
-export const MAX_KEPT_OCTETS = 8 * 1024 * 1024;
+const MAX_KEPT_OCTETS = 8 * 1024 * 1024;
 
 /** `undefined` where the configuration cannot be kept as it is. The server answers queries meanwhile, and zones may be thousands. */
 export async function encodeCheckedConfig(

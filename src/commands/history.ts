@@ -95,7 +95,7 @@ export function readSince(text: string, nowMs: number): number {
   );
 }
 
-export function readLimit(text: string): number {
+function readLimit(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text))
     throw new InvalidArgumentError('Not a number of events: write 1 or more.');
   return Number(text);

@@ -115,7 +115,7 @@ async function attempt(
 }
 
 /** The one error of every command that finds no server. */
-export function explainNone(search: Exclude<ConfigSearch, { kind: 'config' }>): ExitCode {
+function explainNone(search: Exclude<ConfigSearch, { kind: 'config' }>): ExitCode {
   const { admin, stateDirectory } = DEFAULT_PLACES;
   const tried = [
     search.kind === 'faulty'

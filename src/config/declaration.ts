@@ -88,7 +88,7 @@ export function formsOf(schema: AnySchema): readonly AnySchema[] {
 }
 
 /** The map that a value may be written as, whether or not it has other forms. */
-export function mapIn(schema: AnySchema): z.ZodObject | undefined {
+function mapIn(schema: AnySchema): z.ZodObject | undefined {
   return formsOf(schema).find((form) => form instanceof z.ZodObject);
 }
 

@@ -43,7 +43,7 @@ const MOST_EVENTS = 200;
 const EVENTS_WAIT_MS = 1_000;
 
 /** The newest events, the newest first. The files are read again only after the ledger has written. */
-export function timelineOf({ config, pause, timers }: DaemonParts, { ledger, files }: Rooms) {
+function timelineOf({ config, pause, timers }: DaemonParts, { ledger, files }: Rooms) {
   let readAt = -1;
   let events: readonly TimelineEvent[] = [];
   let reading: Promise<void> | undefined;

@@ -208,7 +208,7 @@ export function askedRegions(config: Config): readonly string[] {
 }
 
 /** Lists the services that the sources ask in one Region: each service once for each profile. */
-export function askedServices(config: Config, region: string): readonly ServicePlace[] {
+function askedServices(config: Config, region: string): readonly ServicePlace[] {
   const asked = config.clusters.flatMap(servicesOf).filter(({ pathRegion }) => pathRegion === region);
   return [...new Map(asked.map(({ place }) => [JSON.stringify(place), place])).values()];
 }

@@ -38,7 +38,7 @@ export type FailureReason = (typeof FAILURE_REASONS)[number];
 /** The result of one poll: addresses, details of the cluster, or a failure with its reason. */
 export type Observation = AddressObservation | DetailsObservation | FailedObservation;
 
-export const ENDING_KINDS = ['kubernetes-certificate', 'roles-anywhere-certificate', 'session'] as const;
+const ENDING_KINDS = ['kubernetes-certificate', 'roles-anywhere-certificate', 'session'] as const;
 
 /** Credentials that end at a known time: an outage can outlast them. */
 export interface Ending {

@@ -101,7 +101,7 @@ function findingIn(observation: Observation): Trouble | undefined {
 
 const DAY_MS = 86_400_000;
 /** An operator hears of an end 30, 7 and 1 days before it. */
-export const END_WARNINGS_MS: readonly number[] = [DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
+const END_WARNINGS_MS: readonly number[] = [DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
 /** A source that has missed this number of polls in a row is silent. */
 const SILENT_INTERVALS = 10;
 /** A source that is polled every few seconds is not silent sooner. */

@@ -109,7 +109,7 @@ function nameOf(path: string): Uint8Array<ArrayBuffer> {
 // in them outlive this process. Who may use which socket is decided in serving/listener.
 
 /** `FileDescriptorName=` of systemd/outpost-dns.socket. */
-export const DNS_SOCKET_NAME = 'dns';
+const DNS_SOCKET_NAME = 'dns';
 const FIRST_FD = 3; // SD_LISTEN_FDS_START
 
 export interface HandedSocket extends Omit<SocketDescription, 'family'> {

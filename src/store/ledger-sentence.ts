@@ -9,7 +9,7 @@ export interface Sentence {
   readonly tone?: Tone;
 }
 
-export function sentenceOf(event: LedgerEvent): Sentence {
+function sentenceOf(event: LedgerEvent): Sentence {
   switch (event.kind) {
     case 'start':
       return {

@@ -90,7 +90,7 @@ function questionText({ name, qtype }: RetainedQuestion): string {
   return `${name} ${typeName(qtype)}`;
 }
 
-export function readRetainedName(text: string): Reading<RetainedName> {
+function readRetainedName(text: string): Reading<RetainedName> {
   const [nameText = '', typeText, ...rest] = text.trim().split(/\s+/);
   if (rest.length > 0) return { message: 'more than a name and a type', fix: 'write each type on its own' };
   const name = readDomainName(nameText);

@@ -68,7 +68,7 @@ const AFTER = /^(?:$|[\s"')\]},;:/]|\.(?:\s|$))/;
 const TEXT = 'Amazon EKS ';
 
 /** Whether the description names this cluster in whole words, and no other cluster. */
-export function hasTextOf(description: string, cluster: string): boolean {
+function hasTextOf(description: string, cluster: string): boolean {
   const parts = description.split(TEXT);
   const isNamedIn = (part: string) => part.startsWith(cluster) && AFTER.test(part.slice(cluster.length));
   const isWhole = parts.slice(0, -1).every((before, at) => BEFORE.test(at === 0 ? before : before.slice(-1)));

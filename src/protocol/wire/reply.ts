@@ -58,7 +58,7 @@ export function writeCookieReply(query: Query, rcode: number, reply: Uint8Array,
 }
 
 /** Octets that `writeEmptyReply` needs. */
-export function emptyReplyLength(query: Query, extendedError: number | undefined): number {
+function emptyReplyLength(query: Query, extendedError: number | undefined): number {
   return query.questionEnd - query.start + optLength(query, extendedError);
 }
 

@@ -334,7 +334,7 @@ export function extendedErrorIn(reply: Uint8Array, at: number): number | undefin
  * Finds the first option with this code in the RDATA of an OPT record (RFC 6891 section 6.1.2). Returns the offset of its value,
  * 0 where there is none, or -1 where an option overruns the record or has half a header. The content of other options does not matter.
  */
-export function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
+function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
   let found = 0;
   let at = rdata;
   while (at + 4 <= end) {

@@ -135,7 +135,7 @@ export interface KnownAnswer extends UpstreamAnswer {
  * An empty answer is believed when it has been repeated for the TTL of the good answer, and at least for this time. A zone
  * that is loaded again after a cut is empty for minutes. A filter may be set by mistake.
  */
-export const MIN_REPEATED_MS = 600_000;
+const MIN_REPEATED_MS = 600_000;
 
 export interface DenialSettings {
   /** A denial or an empty answer never replaces a good answer. */

@@ -15,10 +15,10 @@ export interface ClientAddress {
 }
 
 /** The offset of an IPv4 address in its IPv4-mapped IPv6 form, `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2). */
-export const MAPPED_OFFSET = 12;
+const MAPPED_OFFSET = 12;
 
 /** Whether the 16 octets at `at` are an IPv4-mapped address. */
-export function isMapped(octets: Uint8Array, at: number): boolean {
+function isMapped(octets: Uint8Array, at: number): boolean {
   if (octets[at + 10] !== 0xff || octets[at + 11] !== 0xff) return false;
   for (let i = 0; i < 10; i++) if (octets[at + i] !== 0) return false;
   return true;
