@@ -193,13 +193,25 @@ function located(finding: Finding, places: Places): Fault {
   const place = { ...placeOf(path, places, finding.isKey), path: pathText(path) };
   const written =
     typeof found === 'number' && place.variable === undefined ? places.tree?.writtenNumber(path) : undefined;
-  if (written === undefined) return { ...place, value: quoted(found), message, fix };
+  if (written === undefined)
+    return { ...place, value: quoted(found), message, fix: (place.variable && commasFix(found)) ?? fix };
   return {
     ...place,
     value: shortened(written),
     message,
     fix: fix.replace(`"${found}"`, JSON.stringify(shortened(written))),
   };
+}
+
+/** The fix of addresses or networks that a variable lists with spaces, or as JSON. */
+function commasFix(found: unknown): string | undefined {
+  if (typeof found !== 'string' || !/^[\s\d.:/a-f"[\]-]*[\s"][\s\d.:/a-f"[\]-]*$/.test(found))
+    return undefined;
+  const items = found
+    .replace(/^\[|\]$|"/g, '')
+    .trim()
+    .split(/\s+/);
+  return `write commas between the items: ${items.join(',')}`;
 }
 
 /** Returns the variable that has set the value; otherwise the line of the key, or of the map that lacks the key. */
