@@ -90,6 +90,8 @@ export class ClusterRefresher {
   #times: RefreshTimes;
   #planSettings: PlanSettings;
   #pollers = new Map<SourceName, SourcePoller>();
+  /** Made once: one made beside the pollers of before would keep them in memory. */
+  readonly #onSettled = (poller: SourcePoller, result: PollResult) => this.#settled(poller, result);
   #record: EndpointRecord;
   readonly #disagreement: DisagreementWatch;
   readonly #recreation = new RecreationSigns();
@@ -238,11 +240,10 @@ export class ClusterRefresher {
     const before = this.#pollers;
     const { clock, timers, turnstile } = this.#options;
     const options = { clock, timers, turnstile, deadlineMs: this.#times.deadlineMs };
-    const onSettled = (poller: SourcePoller, result: PollResult) => this.#settled(poller, result);
     this.#pollers = new Map(
       this.#settings.sources.map((source) => [
         source.name,
-        new SourcePoller(source, options, onSettled, before.get(source.name)),
+        new SourcePoller(source, options, this.#onSettled, before.get(source.name)),
       ]),
     );
     for (const poller of before.values()) poller.stop();

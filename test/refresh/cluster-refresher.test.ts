@@ -1,5 +1,7 @@
 /** From the first poll to the last: a cut and a return, new settings, a stop, and what is shown meanwhile. */
 import t from 'tap';
+import { collectGarbage } from '../helpers/collect-garbage.ts';
+import { until } from '../helpers/patience.ts';
 import { A, B, C, D, E, pair, serving, setUp } from './refreshing.ts';
 import {
   describes,
@@ -78,6 +80,25 @@ t.test('new settings with the same sources change nothing', async (t) => {
   await time.advance(2_000);
   t.strictSame(changes, []);
   t.equal(again[0]?.polls.length, 1, 'but they are polled');
+  refresher.stop();
+});
+
+t.test('sources of before a reload leave memory', async () => {
+  const { refresher, time, settings } = setUp(pair(sees('dns', A, B), sees('interfaces', A, B)));
+  refresher.start();
+  await time.advance(60_000);
+  const before: WeakRef<ScriptedSource>[] = [];
+  for (let reload = 0; reload < 10; reload++) {
+    const sources = pair(sees('dns', A, B), sees('interfaces', A, B));
+    before.push(...sources.map((source) => new WeakRef(source)));
+    refresher.reconfigure({ ...settings, sources }, times);
+    await time.advance(2_000);
+  }
+  const held = () => before.filter((source) => source.deref() !== undefined).length;
+  await until('those of the last reload are left', () => {
+    collectGarbage();
+    return held() <= 4;
+  });
   refresher.stop();
 });
 
