@@ -79,7 +79,7 @@ for (const [what, listen, environment, signals] of [
         Array.from({ length: QUERIES }, (_, id) => client.heard.has(1000 * round + id)).every(Boolean),
       );
       t.ok((await overTcp) > 12, `${signal}: and a client over TCP`);
-      const bad = after.log.filter(({ level }) => level === 'warn' || level === 'error');
+      const bad = [...after.errors, ...after.log.filter(({ level }) => level === 'warn')];
       t.same(bad, []);
       if (hasC) t.same(inherited(after.pid), [], 'no child inherits them');
       before = after;
