@@ -229,6 +229,8 @@ const CODES: ReadonlyMap<string, readonly [detail: string, kind: 'absent' | 'den
   ['EINVAL', ['its path is longer than that of a socket may be: take a shorter state.directory', 'absent']],
   ['ENOTFOUND', ['the name is not known', 'absent']],
   ['EAI_AGAIN', ['the name cannot be resolved now', 'absent']],
+  ['ENETUNREACH', ['no route to that address', 'absent']],
+  ['EHOSTUNREACH', ['no route to that address', 'absent']],
   ['ECONNRESET', ['the connection was reset', 'absent']],
   ['EACCES', ['this user may not command the server', 'denied']],
   ['EPERM', ['this user may not command the server', 'denied']],

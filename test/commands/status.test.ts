@@ -260,6 +260,7 @@ t.test('--healthy: a report that throws does not make a server unhealthy', async
 t.test('--healthy: no server, or no answer: exit 1 with one sentence', async (t) => {
   for (const [admin, detail] of [
     [['--admin', UNUSED], 'nothing listens there \\(ECONNREFUSED\\)'],
+    [['--admin', '255.255.255.255:9153'], 'no route to that address \\(ENETUNREACH\\)'],
     [await listenRaw(t, undefined), 'no answer within 2 s'],
     [await listenRaw(t, 'HTTP/1.1 503 No\r\n\r\n'), 'it answers with HTTP status 503'],
   ] as const) {
