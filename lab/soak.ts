@@ -87,11 +87,11 @@ class Soak {
     const load = this.#load(queryFile, Math.ceil(durationMs / 1000), rate);
     const deadline = performance.now() + durationMs;
     await Promise.all([this.#askAllAlong(), this.#sampleAllAlong(), this.#trouble(deadline)]);
+    this.#lab.note([...this.#events].map(([name, times]) => `${name} ${times}`).join(', '));
+    this.#report(); // before the load has ended: on a busy machine it may not end in time
     const carried = await load;
     await this.#calm();
-    this.#lab.note([...this.#events].map(([name, times]) => `${name} ${times}`).join(', '));
     this.#lab.note(`load: ${carried.text}`);
-    this.#report();
     await this.#steps(server);
   }
 
@@ -218,7 +218,7 @@ class Soak {
       seconds,
     });
     const limited = rate === undefined ? args : [...args, '-Q', `${rate}`];
-    const { stdout } = await run(['dnsperf', ...limited], { timeoutMs: (seconds + 60) * 1000 });
+    const { stdout } = await run(['dnsperf', ...limited], { timeoutMs: (seconds + 300) * 1000 });
     const of = (pattern: RegExp) => pattern.exec(stdout)?.[1] ?? '?';
     return {
       perSecond: Number(of(/Queries per second:\s+([\d.]+)/)),
