@@ -88,8 +88,10 @@ t.test('a closed endpoint of EC2, with sources that ask EKS alone, is no cut', a
   await until('a sign of life came', () =>
     site.sandbox.region.requests.some(({ operation }) => operation === 'Unknown'),
   );
-  const { link } = await server.status();
-  t.match(link.summary, { condition: 'connected' });
+  await until(
+    'the link is connected',
+    async () => (await server.status()).link.summary.condition === 'connected',
+  );
   t.notOk(server.logged('link changed').some(({ to }) => to === 'disconnected'));
 });
 
