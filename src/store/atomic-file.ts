@@ -66,8 +66,7 @@ async function discardLeft(files: FileSystem, path: string): Promise<void> {
   const known = leftOn(files);
   for (const temporary of known) {
     if (!isTemporaryOf(path, temporary)) continue;
-    if (!(await discard(files, temporary)))
-      throw new StoreError('remove', temporary, 'EPERM', 'the file of an attempt before cannot be removed');
+    await attempt('remove the file of a failed attempt', temporary, () => remove(files, temporary));
     known.delete(temporary);
   }
 }
@@ -277,10 +276,16 @@ function isTemporaryOf(path: string, temporary: string): boolean {
 
 /** Resolves to whether the file is gone. */
 function discard(files: FileSystem, path: string): Promise<boolean> {
-  return files.unlink(path).then(
+  return remove(files, path).then(
     () => true,
-    (error: unknown) => systemCode(error) === 'ENOENT',
+    () => false,
   );
+}
+
+async function remove(files: FileSystem, path: string): Promise<void> {
+  await files.unlink(path).catch((error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  });
 }
 
 function ignore(): void {}

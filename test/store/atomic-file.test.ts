@@ -97,6 +97,22 @@ t.test(
   },
 );
 
+t.test('a disk that changes nothing for a while fails each attempt with its own reason', async (t) => {
+  const directory = t.testdir({ 'f.json': 'old' });
+  let isReadOnly = true;
+  const files = watchedFiles(({ name }) => {
+    if (isReadOnly) throw systemError('EROFS', name); // also for a file that is not there
+  });
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const { code, message } = await failure(replace(files, directory, 'new'));
+    t.equal(code, 'EROFS');
+    t.match(message, /: EROFS: /);
+  }
+  isReadOnly = false;
+  await replace(files, directory, 'new');
+  t.strictSame(readdirSync(directory).sort(), ['f.json', 'f.previous.json']);
+});
+
 t.test('the steps come in the order that a power cut demands', async (t) => {
   const directory = t.testdir({ 'f.json': 'old' });
   const seen: Operation[] = [];
