@@ -137,13 +137,16 @@ const F_SETFL = 4;
  */
 export async function appendToOutput(): Promise<void> {
   if (process.platform !== 'linux' || !fstatSync(STDOUT).isFile()) return;
-  const ffi = await import('node:ffi').catch(() => undefined); // absent or denied
-  if (ffi === undefined) return;
-  const { functions } = ffi.dlopen(null, {
-    fcntl: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
-  });
-  const flags = functions.fcntl(STDOUT, F_GETFL, 0);
-  if (flags >= 0) functions.fcntl(STDOUT, F_SETFL, flags | fileFlags.O_APPEND);
+  try {
+    const { dlopen } = await import('node:ffi');
+    const { functions } = dlopen(null, {
+      fcntl: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
+    });
+    const flags = functions.fcntl(STDOUT, F_GETFL, 0);
+    if (flags >= 0) functions.fcntl(STDOUT, F_SETFL, flags | fileFlags.O_APPEND);
+  } catch {
+    // node:ffi is absent or denied
+  }
 }
 
 /** To be called first of all in such a thread. */

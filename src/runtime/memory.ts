@@ -150,9 +150,10 @@ const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S+) (\S+) \S+ \d+ +(\/.*\n(?:[A-Z].*
 const AT_START = '--no-memory-pool-share-memory-on-teardown';
 
 /**
- * At work. The heap is collected when it has grown by half: V8 would let it grow to four times what is alive. A full collection copies little while queries wait: it takes over the pages of the nursery as they are, and compacts
- * a megabyte at a time. A function runs 1,500 times before Maglev compiles it: in the first seconds hundreds of functions
- * wait for the thread that compiles, and each holds memory. They held 15 to 30 MiB after 400 runs.
+ * At work. The heap is collected when it has grown by half: V8 would let it grow to four times what is alive. A full collection
+ * copies little while queries wait: it takes over the pages of the nursery as they are, and compacts a megabyte at a time. A
+ * function runs 1,500 times before Maglev compiles it: in the first seconds hundreds of functions wait for the thread that
+ * compiles, and each holds memory. They held 15 to 30 MiB after 400 runs.
  */
 const AT_WORK = [
   '--heap-growing-percent=50',
@@ -215,7 +216,7 @@ let setFlag = (flag: string): void => {
   setFlag(flag);
 };
 
-/** node:v8 loads streams, and a twelfth of a start would be theirs: their code would be compiled, because the flags are not put back yet. */
+/** Without node:v8: it loads streams, whose code would be compiled, because the flags are not put back yet: a twelfth of a start. */
 function flagSetter(): (flag: string) => void {
   try {
     const { functions } = process.getBuiltinModule('node:ffi').dlopen(null, {

@@ -84,11 +84,14 @@ const SIG_IGN = 1n;
  */
 export async function ignoreUncaught(): Promise<void> {
   if (process.platform !== 'linux') return;
-  const ffi = await import('node:ffi').catch(() => undefined); // absent or denied
-  if (ffi === undefined) return;
-  const { functions } = ffi.dlopen(null, { signal: { arguments: ['int32', 'int64'], return: 'int64' } });
-  functions.signal(SIGTTOU, SIG_IGN);
-  for (let signal = FIRST_REAL_TIME; signal <= LAST_REAL_TIME; signal++) functions.signal(signal, SIG_IGN);
+  try {
+    const { dlopen } = await import('node:ffi');
+    const { functions } = dlopen(null, { signal: { arguments: ['int32', 'int64'], return: 'int64' } });
+    functions.signal(SIGTTOU, SIG_IGN);
+    for (let signal = FIRST_REAL_TIME; signal <= LAST_REAL_TIME; signal++) functions.signal(signal, SIG_IGN);
+  } catch {
+    // node:ffi is absent or denied
+  }
 }
 
 async function leave(): Promise<void> {
