@@ -58,6 +58,12 @@ const EXEC = {
   args: ['--region', 'us-west-2', 'eks', 'get-token', '--cluster-name', 'my-cluster'],
 };
 
+/** Each line stands for ten times the one before. */
+const BOMB = [
+  'a: &a [x]',
+  ...['ab', 'bc', 'cd', 'de'].map(([of, to]) => `${to}: &${to} [${Array(10).fill(`*${of}`)}]`),
+];
+
 const faults: readonly [what: string, content: string, detail: RegExp][] = [
   [
     'a command',
@@ -96,6 +102,8 @@ const faults: readonly [what: string, content: string, detail: RegExp][] = [
   ['no map', '- s3cr3t', /it is not a map of keys, as a kubeconfig is/],
   ['nothing at all', '', /it is empty/],
   ['no YAML', 'token: [s3cr3t', /line 1 is not YAML/],
+  ['an alias for nothing', 'token: *s3cr3t', /an alias in it cannot be resolved/],
+  ['aliases that would fill memory', BOMB.join('\n'), /an alias in it cannot be resolved/],
 ];
 
 t.test('what does not serve is said, and nothing that is secret', (t) => {

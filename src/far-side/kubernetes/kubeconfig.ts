@@ -1,6 +1,6 @@
 /** Reads the text of a kubeconfig: its current context, and what it says of server and user. It opens no file. */
 import { dirname, resolve } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, LineCounter, parseDocument } from 'yaml';
 import * as z from 'zod';
 import type { SourceError } from '../../records/observation.ts';
 import { noCredentials } from '../aws/failure.ts';
@@ -102,13 +102,22 @@ function shapeOf(content: string, unusable: Unusable): Shape {
   const [error] = document.errors;
   // the message of the parser would quote the file, and its secrets
   if (error !== undefined) throw unusable(`line ${lineCounter.linePos(error.pos[0]).line} is not YAML`);
-  const data: unknown = document.toJS();
+  const data = valuesIn(document, unusable);
   if (data === null) throw unusable('it is empty');
   const shape = KUBECONFIG.safeParse(data);
   if (shape.success) return shape.data;
   const [issue] = shape.error.issues;
   if (issue?.path.length === 0) throw unusable('it is not a map of keys, as a kubeconfig is');
   throw unusable(`"${issue?.path.join('.')}" is not what a kubeconfig has there`);
+}
+
+/** What an alias stands for is asked only here, and its message would quote the file, too. */
+function valuesIn(document: Document.Parsed, unusable: Unusable): unknown {
+  try {
+    return document.toJS();
+  } catch {
+    throw unusable('an alias in it cannot be resolved');
+  }
 }
 
 /** As with kubectl, data in the kubeconfig wins over a file; of tokens the file wins. */
