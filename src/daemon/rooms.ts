@@ -138,7 +138,7 @@ function buildOutageRooms(
     clock,
     timers,
     log,
-    byPolicy: () => atOnce(failsWhileDisconnected(disconnectedRules(inForce.config))),
+    byPolicy: (names) => atOnce(failsWhileDisconnected(disconnectedRules(inForce.config), names)),
     retained: () => inForce.config.retain,
     onChange: (change) => {
       stores().ledger.record({ kind: 'drill', ...change });

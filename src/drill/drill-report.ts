@@ -120,18 +120,20 @@ const DISPENSABLE = new Set<number | undefined>([TYPE.HTTPS, TYPE.SVCB, TYPE.ANY
  * Names to add to `retain`: names that clients asked for and that a real outage would take away. Most wanted first, then by
  * name.
  *
- * @param byPolicy whether a rule fails this name on purpose
+ * @param byPolicy which of these names a rule fails on purpose
  * @param retained questions that are retained already
  */
 export function retainAdvice(
   { failed, stale }: DrillImpact,
-  byPolicy: (name: string) => boolean,
+  byPolicy: (names: readonly string[]) => (name: string) => boolean,
   retained: readonly RetainedQuestionName[],
 ): readonly RetainAdvice[] {
   const kept = new Set(retained.map(({ name, qtype }) => `${name} ${qtype}`));
   const wanted = new Map<string, Map<string, number>>();
-  for (const { name, type, queries } of [...failed.names, ...stale.names]) {
-    if (name === '.' || byPolicy(name) || isReverse(name)) continue;
+  const asked = [...failed.names, ...stale.names];
+  const isByPolicy = byPolicy(asked.map(({ name }) => name));
+  for (const { name, type, queries } of asked) {
+    if (name === '.' || isByPolicy(name) || isReverse(name)) continue;
     const qtype = typeFromText(type);
     if (DISPENSABLE.has(qtype) || kept.has(`${name} ${qtype}`)) continue;
     const types = wanted.get(name) ?? new Map<string, number>();

@@ -61,8 +61,8 @@ export interface DrillOptions {
   readonly timers: Timers;
   readonly log: Log;
   readonly onChange: (change: DrillChange) => void;
-  /** Names that a rule fails on purpose while AWS is cut off; the advice never proposes them. */
-  readonly byPolicy: () => (name: string) => boolean;
+  /** Which of these names a rule fails on purpose while AWS is cut off; the advice never proposes them. */
+  readonly byPolicy: (names: readonly string[]) => (name: string) => boolean;
   /** Questions that are retained already; the advice never proposes them. */
   readonly retained: () => readonly RetainedQuestionName[];
 }
@@ -144,7 +144,7 @@ export class Drill implements Disposable {
       ranMs: ended?.ranMs ?? this.#ranMs(drill),
       ...(ended === undefined ? {} : { endedBy: ended.by }),
       ...impact,
-      retain: retainAdvice(impact, this.#options.byPolicy(), this.#options.retained()),
+      retain: retainAdvice(impact, this.#options.byPolicy, this.#options.retained()),
     };
   }
 

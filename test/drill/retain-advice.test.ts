@@ -2,7 +2,7 @@ import t from 'tap';
 import type { AskedName, DrillImpact } from '../../src/drill/drill-report.ts';
 import { retainAdvice } from '../../src/drill/drill-report.ts';
 
-const BY_POLICY = (name: string) => name.endsWith('.us-west-2.amazonaws.com');
+const BY_POLICY = () => (name: string) => name.endsWith('.us-west-2.amazonaws.com');
 
 /** `['name', 'type', queries]` as collected. */
 type Row = readonly [name: string, type: string, queries: number];
@@ -85,7 +85,7 @@ t.test('which names fail by policy is the caller’s to say', async (t) => {
     ['sts.us-west-2.amazonaws.com', 'A', 5],
   ]);
   t.strictSame(
-    retainAdvice(report, (name) => name === 'x.lab.example', []).map(({ name }) => name),
+    retainAdvice(report, () => (name) => name === 'x.lab.example', []).map(({ name }) => name),
     ['sts.us-west-2.amazonaws.com'],
   );
 });
@@ -102,7 +102,7 @@ t.test('what is retained already is not proposed again, nor what a client does w
     { name: 'kept.example', qtype: 28 },
   ];
   t.strictSame(
-    retainAdvice(report, () => false, retained),
+    retainAdvice(report, () => () => false, retained),
     [{ name: 'kept.example', types: ['SRV'], asked: 3 }],
   );
 });

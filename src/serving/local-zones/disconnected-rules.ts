@@ -23,7 +23,7 @@ import {
   suffixesOf,
 } from '../../protocol/words/aws-partitions.ts';
 import { EXTENDED_ERROR, RCODE, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
-import { labelCountOf } from '../../protocol/words/name.ts';
+import { labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
@@ -247,15 +247,22 @@ function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): D
 /** Suffixes of EC2's own names in all Regions: computed while disconnected, or denied. */
 const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
 
-/** Returns a test for names that are meant to fail while disconnected, and need not be retained. The same names decide as in `DisconnectedRules`. */
-export function* failsWhileDisconnected({
-  zones,
-  regions,
-}: Pick<DisconnectedRulesOptions, 'zones' | 'regions'>): Steps<(name: string) => boolean> {
+/**
+ * Returns a test for names that are meant to fail while disconnected, and need not be retained. The same names decide as in
+ * `DisconnectedRules`. `names`: the only ones that will be tested, so that of thousands of zones few are looked at.
+ */
+export function* failsWhileDisconnected(
+  { zones, regions }: Pick<DisconnectedRulesOptions, 'zones' | 'regions'>,
+  names?: readonly string[],
+): Steps<(name: string) => boolean> {
+  const wanted = names === undefined ? undefined : new Set<string>();
+  for (const name of names ?? [])
+    for (let at: string | undefined = name; at !== undefined; at = parentName(at)) wanted?.add(at);
   const builtIn = new Map(EC2_SUFFIXES.map((name) => [name, true]));
   for (const { name, says } of awsNames(regions)) builtIn.set(name, says === 'servfail');
   const rules = new Map(builtIn);
   for (const { name, whileDisconnected } of zones) {
+    if (wanted?.has(name) === false) continue;
     const isFailure = whileDisconnected === 'servfail' || whileDisconnected === 'nxdomain';
     const builtInFails = closestRule(name, builtIn) ?? false;
     rules.set(name, whileDisconnected === undefined ? builtInFails : isFailure);
