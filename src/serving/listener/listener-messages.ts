@@ -99,6 +99,12 @@ export const LISTENER_MESSAGES = messages({
     fields: { err: 'the error', reason: "the system's code", address: 'address and port' },
   },
   buffersFail: { level: 'debug', text: 'enlarging udp socket buffers failed', fields: { err: 'the error' } },
+  listenFailed: {
+    level: 'warn',
+    text: 'listening over tcp failed: trying again every second',
+    fields: { err: 'the error', address: 'address' },
+    fix: '`EADDRINUSE`: end the program that has the port (`ss -ltnp`). Otherwise nothing, unless the line comes again',
+  },
   acceptFailed: {
     level: 'debug',
     text: 'accepting a tcp connection failed',

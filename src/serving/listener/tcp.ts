@@ -3,6 +3,7 @@
  * client that holds its connections open, or its frames back, never keeps another client out. A new connection takes the
  * place of the connection that has been idle for longest.
  */
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../log/log.ts';
 import { isSix } from '../../protocol/words/address-text.ts';
@@ -12,7 +13,7 @@ import type { Timers } from '../../runtime/timers.ts';
 import { COUNT } from '../counters.ts';
 import { type ClientAddress, type ClientAddressBook, networkText, parseClientAddress } from './clients.ts';
 import type { Intake } from './intake.ts';
-import type { ListenAddress } from './listen-address.ts';
+import { type ListenAddress, systemCode } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
 import type { Served, UdpSocket } from './udp.ts';
@@ -26,6 +27,8 @@ export interface TcpListenerContext {
 }
 
 const BACKLOG = 511;
+/** A socket that was lost is opened again after this time: at once would be a busy loop while the port is taken. */
+const LISTEN_AGAIN_MS = 1_000;
 
 export class TcpListener {
   readonly #context: TcpListenerContext;
@@ -34,6 +37,8 @@ export class TcpListener {
   readonly #fd: number | undefined;
   /** A socket that no client has connected to yet. */
   #untouched: { readonly watch: Disposable; readonly release: () => void } | undefined;
+  /** The code of the last failure to listen, which is logged once. */
+  #fault: string | undefined;
   address: ListenAddress;
   #closed: Promise<void> | undefined;
 
@@ -57,21 +62,19 @@ export class TcpListener {
 
   /** Resolves when connections are accepted; rejects with the system's error when the address cannot be bound. */
   async start(): Promise<void> {
-    const server = this.#server;
-    const { address, port } = this.address;
     if (this.#listenInC()) return;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      const bound = { host: address, port, ipv6Only: isSix(address) };
-      const options = this.#fd === undefined ? bound : { fd: this.#fd };
-      server.listen({ ...options, backlog: BACKLOG, exclusive: true }, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-    const bound = server.address();
-    if (bound !== null && typeof bound === 'object') this.address = { address, port: bound.port };
+    const listening = once(this.#server, 'listening'); // rejects with the server's error
+    this.#listen(this.#fd);
+    await listening;
+    const bound = this.#server.address();
+    if (bound !== null && typeof bound === 'object') this.address = { ...this.address, port: bound.port };
     this.#surviveErrors();
+  }
+
+  #listen(fd?: number): void {
+    const { address, port } = this.address;
+    const bound = { host: address, port, ipv6Only: isSix(address) };
+    this.#server.listen({ ...(fd === undefined ? bound : { fd }), backlog: BACKLOG, exclusive: true });
   }
 
   /**
@@ -100,15 +103,23 @@ export class TcpListener {
     this.#untouched?.watch[Symbol.dispose]();
     this.#untouched = undefined;
     this.#surviveErrors();
-    this.#server.listen({ fd, backlog: BACKLOG, exclusive: true });
+    this.#listen(fd);
   }
 
   #surviveErrors(): void {
+    const { slots, log, timers } = this.#context;
     const { address } = this.address;
-    this.#server.on('error', (error) => {
-      // out of descriptors, most likely; existing connections go on
-      this.#context.slots.intake.counters.add(COUNT.tcpAcceptErrors);
-      LISTENER_MESSAGES.acceptFailed(this.#context.log, { err: error, address });
+    this.#server.on('error', (err) => {
+      if (this.#server.listening) {
+        // out of descriptors, most likely; existing connections go on
+        slots.intake.counters.add(COUNT.tcpAcceptErrors);
+        LISTENER_MESSAGES.acceptFailed(log, { err, address });
+        return;
+      }
+      // Node could not take the socket over: its descriptor is gone, and TCP would be dead for good
+      if (this.#fault !== systemCode(err)) LISTENER_MESSAGES.listenFailed(log, { err, address });
+      this.#fault = systemCode(err);
+      timers.after(LISTEN_AGAIN_MS, () => this.#closed === undefined && this.#listen());
     });
   }
 

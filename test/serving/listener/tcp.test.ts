@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import t from 'tap';
 import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
 import { TcpListener } from '../../../src/serving/listener/tcp.ts';
+import { until } from '../../helpers/patience.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import {
   eventually,
@@ -348,3 +349,64 @@ t.test(
     }
   },
 );
+
+t.test(
+  'a socket that was opened in C and is lost before Node takes it over is opened again',
+  { skip },
+  async (t) => {
+    if (libc === undefined) return;
+    const watch = (fd: number, take: () => void) =>
+      libc.watch(fd, () => {
+        libc.close(fd);
+        take();
+      });
+    for (const address of ['127.0.0.1', '::1']) {
+      const { port, log } = await listenTcp(t, { libc: { ...libc, watch } }, address);
+      await new TcpClient(t, port, address).closed();
+      const client = await until('a client is connected', async () => {
+        const next = new TcpClient(t, port, address);
+        await new Promise<void>((resolve) => {
+          for (const event of ['connect', 'close']) next.socket.once(event, () => resolve());
+        });
+        return !next.isClosed && next;
+      });
+      client.send(query(7));
+      t.same(ids(await client.atLeast(1)), [7], address);
+      t.match(log.lines, [{ level: 'warn', fields: { err: { code: 'EINVAL' }, address } }]);
+    }
+  },
+);
+
+t.test('a lost socket whose port is taken meanwhile is tried for until it is closed', { skip }, async (t) => {
+  if (libc === undefined) return;
+  let lose = (): void => undefined;
+  const watch = (fd: number, take: () => void) => {
+    lose = () => {
+      libc.close(fd);
+      take();
+    };
+    return libc.watch(fd, () => undefined);
+  };
+  const due = new Set<() => unknown>();
+  const after = (_: number, run: () => unknown) => {
+    due.add(run);
+    return { [Symbol.dispose]: () => due.delete(run) };
+  };
+  const { port, log, listener } = await listenTcp(t, { libc: { ...libc, watch }, timers: { after } });
+  lose();
+  const other = new TcpListener({ address: '127.0.0.1', port }, makeRig());
+  await other.start();
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const run = await until('another attempt is due', () => [...due][0]);
+    due.delete(run);
+    run();
+  }
+  const last = await until('another attempt is due', () => [...due][0]);
+  const codes = log.lines.map(({ fields }) => (fields['err'] as NodeJS.ErrnoException).code);
+  t.same(codes, ['EINVAL', 'EADDRINUSE'], 'each reason once');
+  await other.close(0);
+  await listener.close(0);
+  last();
+  const client = new TcpClient(t, port);
+  await client.closed();
+});
