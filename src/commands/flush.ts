@@ -31,7 +31,7 @@ export function define(command: Command, { ended }: Run): void {
 }
 
 async function flush(text: string, options: FlushOptions): Promise<ExitCode> {
-  const question = questionOf(text);
+  const question = questionOf(text, undefined, false);
   if (typeof question === 'number') return question;
   const body = { name: question.name, below: options.below === true, by: commander(process.env) };
   const report = await give(options, 'flush', { method: 'POST', path: FLUSH_PATH, body }, flushReport);

@@ -20,40 +20,55 @@ export function readType(text: string): number {
   throw new InvalidArgumentError(`Not a record type:\n    ${form}`);
 }
 
-/** The question, or the exit code of wrong usage, which has been explained. */
-export function questionOf(nameText: string, type: number = TYPE.A): Question | ExitCode {
-  const question = readQuestion(nameText, type);
+/** The question, or the exit code of wrong usage, which has been explained. `hasType`: whether the command takes a type. */
+export function questionOf(nameText: string, type: number = TYPE.A, hasType = true): Question | ExitCode {
+  const question = readQuestion(nameText, type, hasType);
   if (!('fix' in question)) return question;
   printFailure(`not a domain name: "${nameText}"`, question.fix);
   return EXIT.usage;
 }
 
 /** An IPv4 address stands for its reverse name where PTR is asked for. */
-export function readQuestion(nameText: string, type: number): Question | { readonly fix: string } {
+export function readQuestion(
+  nameText: string,
+  type: number,
+  hasType = true,
+): Question | { readonly fix: string } {
   const isReverse = type === TYPE.PTR && /^\d{1,3}(?:\.\d{1,3}){3}$/.test(nameText);
-  const name = isReverse ? reverseNameOfIpv4(nameText) : nameText.replace(/(?<=.)\.$/, '');
-  const fix = nameFix(name);
+  // a dot after a dot is an empty label, and one after a backslash is part of its label
+  const name = isReverse ? reverseNameOfIpv4(nameText) : nameText.replace(/(?<=[^.\\])\.$/, '');
+  const fix = nameFix(name, hasType ? ' PTR' : '');
   return fix === undefined ? { name, type: typeName(type) } : { fix };
 }
 
 /** What to write in place of a text that is no domain name, or one for which no client asks. */
-function nameFix(name: string): string | undefined {
+function nameFix(name: string, ptr: string): string | undefined {
   if (name === '') return 'write a name, or . for the root';
   if (isIPv4(name))
-    return `write ${reverseNameOfIpv4(name)} PTR for its name, or the name that has this address`;
-  if (isIPv6(name)) return 'write its name below ip6.arpa and PTR, or the name that has this address';
-  const host = URL.parse(name.includes('://') ? name : `https://${name}`)?.hostname;
-  // the `server:` of a kubeconfig, or a host with its port
-  if (host && (name.includes('://') || /^[^/:]+:\d{1,5}$/.test(name))) return `write ${host}`;
+    return `write ${reverseNameOfIpv4(name)}${ptr} for its reverse name, or the name that has this address`;
+  if (isIPv6(name))
+    return `write its reverse name, which ends in ip6.arpa,${ptr && ` and PTR,`} or the name that has this address`;
+  const host = hostIn(name);
+  if (host !== undefined) return nameFix(host, ptr) ?? `write ${host}`;
   if (/[^\x21-\x7e]/.test(name)) {
     const ascii = domainToASCII(name);
-    return ascii === '' ? 'write it without spaces and in ASCII' : `write ${ascii}`;
+    return ascii === '' ? 'write it without spaces and in ASCII' : (nameFix(ascii, ptr) ?? `write ${ascii}`);
   }
   try {
     nameToWire(name);
     return undefined;
   } catch (error) {
     if (!(error instanceof NameError)) throw error;
+    if (error.code === 'bad-escape') return String.raw`write an octet as \ and three digits, up to \255`;
     return `${error.code.replaceAll('-', ' ')}: labels have 1 to 63 octets, a whole name up to 253`;
   }
+}
+
+/** The host of a URL, such as the `server:` of a kubeconfig, or of a host with its port. */
+function hostIn(text: string): string | undefined {
+  const bracketed = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(text)?.[1] ?? '';
+  if (isIPv6(bracketed)) return bracketed;
+  if (!text.includes('://')) return /^([^/:\\]+):\d{1,5}$/.exec(text)?.[1];
+  const host = URL.parse(text.replace(/^[^:]*/, 'https'))?.hostname;
+  return host && (hostIn(host) ?? host);
 }

@@ -2,6 +2,10 @@ import t from 'tap';
 import { readQuestion } from '../../src/commands/question.ts';
 import { run } from './running.ts';
 
+const REVERSE = 'write 20.1.0.10.in-addr.arpa PTR for its reverse name, or the name that has this address';
+const REVERSE_IPV6 =
+  'write its reverse name, which ends in ip6.arpa, and PTR, or the name that has this address';
+
 t.test('questions: types, the root, a final dot, and reverse names for addresses', async (t) => {
   t.strictSame(readQuestion('a.example.', 65), { name: 'a.example', type: 'HTTPS' });
   t.strictSame(readQuestion('_status.a.example', 16), { name: '_status.a.example', type: 'TXT' });
@@ -18,10 +22,34 @@ t.test('what is pasted in place of a name: the fix names what was meant', async 
     ['abc.example:443', 'write abc.example'],
     ['bücher.example', 'write xn--bcher-kva.example'],
     ['https://bücher.example/', 'write xn--bcher-kva.example'],
-    ['10.0.1.20', 'write 20.1.0.10.in-addr.arpa PTR for its name, or the name that has this address'],
-    ['fd00::1', 'write its name below ip6.arpa and PTR, or the name that has this address'],
+    ['10.0.1.20', REVERSE],
+    ['fd00::1', REVERSE_IPV6],
+    // what the fix names is taken: an address behind a port or in a URL is none that could be asked for
+    ['10.0.1.20:443', REVERSE],
+    ['https://10.0.1.20/', REVERSE],
+    ['１０.0.1.20', REVERSE],
+    ['https://[fd00::1]:6443/', REVERSE_IPV6],
+    ['[fd00::1]:443', REVERSE_IPV6],
+    ['12345:443', 'write 12345'],
+    ['..', 'empty label: labels have 1 to 63 octets, a whole name up to 253'],
+    ['a.example..', 'empty label: labels have 1 to 63 octets, a whole name up to 253'],
+    [String.raw`\256.example`, String.raw`write an octet as \ and three digits, up to \255`],
   ] as const;
   for (const [text, fix] of rows) t.strictSame(readQuestion(text, 1), { fix }, text);
+});
+
+t.test('names that look unusual are names', async (t) => {
+  const rows = [
+    '_kubernetes._tcp.a_b.example',
+    'xn--bcher-kva.example',
+    '20.1.0.10.in-addr.arpa',
+    '0/25.2.0.192.in-addr.arpa',
+    '*.example',
+    '10.0.1',
+    '123',
+    String.raw`a\.b:443`,
+  ];
+  for (const name of rows) t.strictSame(readQuestion(name, 1), { name, type: 'A' });
 });
 
 t.test('each command that takes a name: wrong usage is exit 2, and no server is asked', async (t) => {
@@ -29,11 +57,14 @@ t.test('each command that takes a name: wrong usage is exit 2, and no server is 
     ['lookup', 'a..b'],
     ['explain', ''],
     ['flush', `${'a'.repeat(64)}.example`],
+    ['flush', '..', '--below'],
+    ['flush', 'https://10.0.1.20'],
   ];
   for (const words of rows) {
     const { code, stdout, stderr } = await run(words);
     t.equal(code, 2, stderr);
     t.equal(stdout, '');
     t.match(stderr, /^outpost-dns: not a domain name: ".*"\n {4}\S/);
+    t.notMatch(stderr, /PTR/, 'flush takes no type');
   }
 });
