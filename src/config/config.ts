@@ -194,7 +194,7 @@ function located(finding: Finding, places: Places): Fault {
   const written =
     typeof found === 'number' && place.variable === undefined ? places.tree?.writtenNumber(path) : undefined;
   if (written === undefined)
-    return { ...place, value: quoted(found), message, fix: (place.variable && commasFix(found)) ?? fix };
+    return { ...place, value: quoted(found), message, fix: (place.variable && plainFix(found, path)) ?? fix };
   return {
     ...place,
     value: shortened(written),
@@ -203,15 +203,18 @@ function located(finding: Finding, places: Places): Fault {
   };
 }
 
-/** The fix of addresses or networks that a variable lists with spaces, or as JSON. */
-function commasFix(found: unknown): string | undefined {
+/** The fix of numbers, addresses or networks in a variable, with spaces between them, in quotes, or as JSON. */
+function plainFix(found: unknown, path: Path): string | undefined {
   if (typeof found !== 'string' || !/^[\s\d.:/a-f"[\]-]*[\s"][\s\d.:/a-f"[\]-]*$/.test(found))
     return undefined;
-  const items = found
+  const [first, ...others] = found
     .replace(/^\[|\]$|"/g, '')
-    .trim()
-    .split(/\s+/);
-  return `write commas between the items: ${items.join(',')}`;
+    .split(/\s+/)
+    .filter((item) => item !== '');
+  if (first === undefined) return undefined;
+  if (others.length === 0) return `write ${first}`;
+  const isItem = typeof path.at(-1) === 'number';
+  return isItem ? `write commas between the items: ${[first, ...others].join(',')}` : undefined;
 }
 
 /** Returns the variable that has set the value; otherwise the line of the key, or of the map that lacks the key. */

@@ -70,7 +70,7 @@ export function pathText(path: Path): string {
   for (const step of path) {
     if (typeof step === 'number') text += `[${step}]`;
     else if (/^[A-Za-z_][\w-]*$/.test(step)) text += text === '' ? step : `.${step}`;
-    else text += `[${JSON.stringify(shortened(step))}]`;
+    else text += `[${quoted(step)}]`;
   }
   return text;
 }

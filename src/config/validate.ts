@@ -107,8 +107,9 @@ class Reader {
       const written = value === undefined ? meant.get(key) : undefined;
       if (written === undefined) return [key, this.read(schema, value, [...path, key])];
       this.meant.push([...path, key]);
-      // its value is read too: all faults are reported at once
-      return [key, this.read(schema, data[written], [...path, written])];
+      // its value is read for its faults alone: a rule would name a place that is not in the file
+      this.read(schema, data[written], [...path, written]);
+      return [key, factsOf(schema).isRequired ? undefined : this.read(schema, undefined, [...path, key])];
     });
     return Object.fromEntries(entries);
   }
@@ -220,5 +221,7 @@ function listFix(value: unknown, list: z.ZodArray): string | undefined {
   if (!isMap(value)) return `write it as a list: [${value}]`;
   const [first] = Object.keys(value);
   const isItem = first !== undefined && keysIn(list.element).includes(first);
-  return isItem ? `write "- " before "${first}", and indent the other keys as far` : undefined;
+  return isItem
+    ? `write "- " before "${first}" and indent the other keys as far, or on one line [{${first}: ...}]`
+    : undefined;
 }

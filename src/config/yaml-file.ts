@@ -93,7 +93,8 @@ const SYNTAX_FIXES: Readonly<Record<string, string>> = {
 /** Characters that look like a space or a dash, or like nothing, in a text that is no YAML: the words of the parser would be about a place after them. */
 function hiddenFaults(text: string, lines: LineCounter): readonly TreeFault[] {
   const faults: TreeFault[] = [];
-  for (const { 0: character, index } of text.matchAll(HIDDEN)) {
+  for (const { 0: character, 1: comment, index } of text.matchAll(HIDDEN)) {
+    if (comment !== undefined) continue; // they are allowed there
     const [message, fix] = hiddenWords(character);
     faults.push({ ...placeOf(lines, index), path: [], message, fix });
     if (faults.length === MAX_SYNTAX_FAULTS) break;
@@ -102,7 +103,7 @@ function hiddenFaults(text: string, lines: LineCounter): readonly TreeFault[] {
 }
 
 const HIDDEN =
-  /[\0\u00a0\u00ad\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|\r(?!\n)|(?<=^[ \t]*)[\u2010-\u2015\u2212]/gmu;
+  /((?:^|[ \t])#[^\r\n\0]*)|[\0\u00a0\u00ad\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|\r(?!\n)|(?<=^[ \t]*)[\u2010-\u2015\u2212]/gmu;
 
 function hiddenWords(character: string): readonly [message: string, fix: string] {
   if (character === '\0') return ['a NUL octet', 'save the file as UTF-8 text; is it the right file?'];
