@@ -68,7 +68,7 @@ const faults: readonly [what: string, content: string, detail: RegExp][] = [
   [
     'a command',
     text({ exec: EXEC }),
-    /running "aws --region us-west-2 eks get-token.*need STS, which a cut takes away/,
+    /running "aws --region us-west-2 eks get-token.*asks AWS or another service, and a cut may take that away/,
   ],
   [
     'a plugin',

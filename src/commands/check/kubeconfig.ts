@@ -1,5 +1,5 @@
 /** Findings about a kubeconfig: would `kubectl` with it get in during an outage? One request goes to the API server. */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { endingOf, type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';
 
@@ -65,8 +65,7 @@ function quoted(word: string): string {
 function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: string): readonly Finding[] {
   if (exec === undefined) return [];
   const command = exec.join(' ');
-  const asked =
-    exec.includes('get-token') || exec[0]?.includes('aws') ? 'asks AWS' : 'may ask AWS or another service';
+  const asked = isOfAws(exec) ? 'asks AWS' : 'may ask AWS or another service';
   const found = [
     ...problem(
       'kubeconfig-needs-aws',
@@ -86,6 +85,11 @@ function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: st
     );
   }
   return found;
+}
+
+/** `aws eks get-token`, also behind another command, and aws-iam-authenticator. `get-token` is a word of kubelogin, too. */
+function isOfAws(exec: readonly string[]): boolean {
+  return exec.includes('aws') || basename(exec[0] ?? '').startsWith('aws');
 }
 
 function certificateFindings(

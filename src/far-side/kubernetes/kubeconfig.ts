@@ -142,7 +142,7 @@ function whyUnknown(user: User): string {
   const use = 'use a client certificate or a token';
   if (user.exec) {
     const command = [user.exec.command, ...(user.exec.args ?? [])].join(' ');
-    return `is known by running "${command}": aws eks get-token and its like need STS, which a cut takes away: ${use}`;
+    return `is known by running "${command}", which asks AWS or another service, and a cut may take that away: ${use}`;
   }
   if (user['auth-provider']) return `is known by auth-provider "${user['auth-provider'].name}": ${use}`;
   if (user.username) return `is known by a password, which API servers no longer take: ${use}`;

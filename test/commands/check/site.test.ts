@@ -353,9 +353,17 @@ t.test('a kubeconfig: one real request, and every way in which it fails in an ou
   };
   const known = { endpoints: [{ ...endpoint!, record: { ...endpoint!.record!, details } }] };
   t.match(await check({ exec }, {}, known), [
-    { code: 'kubeconfig-needs-aws', severity: 'problem', text: /"aws eks get-token --cluster-id x"/ },
+    {
+      code: 'kubeconfig-needs-aws',
+      severity: 'problem',
+      text: /"aws eks get-token --cluster-id x", which asks AWS for a token/,
+    },
     { code: 'kubeconfig-cluster-id', severity: 'problem' },
   ]);
+  for (const command of ['kubelogin', '/home/dawson/bin/kubelogin'])
+    t.match(await check({ exec: { command, args: ['get-token'] } }), [
+      { code: 'kubeconfig-needs-aws', text: /which may ask AWS or another service for a token/ },
+    ]);
   await servers[Symbol.asyncDispose]();
   t.match(await check(user), [{ code: 'kubeconfig-unanswered', severity: 'problem' }]);
   t.match(await kubeconfigFindings(one, '/none/kubeconfig'), [
