@@ -110,10 +110,15 @@ export class FetchedAnswers {
       cache.noteFailure(query, nowMs, extendedError);
       return failed(extendedError ?? this.#reasonOf(query, route));
     }
-    if (this.#isFalseDenial(query, route, fetched, nowMs)) {
-      if (fetched.upstream !== undefined) upstreams.noteFalseDenial(query, fetched.upstream);
-      cache.noteFailure(query, nowMs);
-      return failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
+    if (isLinkCut(this.#deps, route) && mayBeMadeUp(fetched.octets, fetched.index)) {
+      const isFalse = this.#isFalseDenial(query, fetched.index, nowMs);
+      if (isFalse && fetched.upstream !== undefined) upstreams.noteFalseDenial(query, fetched.upstream);
+      // an empty answer ends a search, as a failure does; it may be real, and says nothing about its upstream
+      const endsSearch = fetched.index.rcode === RCODE.NOERROR && this.#writer.isSearchLeak(query, route);
+      if (isFalse || endsSearch) {
+        cache.noteFailure(query, nowMs);
+        return failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
+      }
     }
     evenTtls(fetched.octets, fetched.index);
     // RFC 4035 section 3.2.1: some upstreams give these records without DO
@@ -132,19 +137,11 @@ export class FetchedAnswers {
   }
 
   /** Whether a denial is made up, as far as can be known while the link is down: stored answers and the operator's rules win. */
-  #isFalseDenial(
-    query: Query,
-    route: Route,
-    { octets, index }: Fetched & { kind: 'response' },
-    nowMs: number,
-  ): boolean {
+  #isFalseDenial(query: Query, index: ResponseIndex, nowMs: number): boolean {
     const { cache, rules } = this.#deps;
-    if (!isLinkCut(this.#deps, route) || !mayBeMadeUp(octets, index)) return false;
     if (index.rcode === RCODE.NXDOMAIN && hasOtherAddress(cache, query, nowMs)) return true;
     const kept = cache.peekAny(query, nowMs, true)?.answer.kind;
     if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
-    // an empty answer ends a search, as a failure does
-    if (index.rcode === RCODE.NOERROR && this.#writer.isSearchLeak(query, route)) return true;
     const rule = rules.disconnected.find(query);
     return rule.kind !== 'stale' && rule.standing === 'before-cache';
   }

@@ -145,7 +145,8 @@ export class Resolver implements QueryHandler {
       turn.origin = ORIGIN.retained;
       return writeNoData(turn);
     }
-    if (!this.#isGone(query, route)) return PASS;
+    // what follows is no data that is here, so it is not for a client without RD
+    if (!query.recursionDesired || !this.#isGone(query, route)) return PASS;
     const { origin } = turn;
     turn.origin = ORIGIN.disconnected;
     const rule = this.rules.disconnected.find(query);
@@ -161,10 +162,14 @@ export class Resolver implements QueryHandler {
     return isCut(this.#deps, query, route) || isLinkCut(this.#deps, route);
   }
 
-  /** Whether `#write` makes something else of a failure while the link is down. */
+  /** Whether `#write` makes something better of a failure while the link is down. */
   #hasSubstitute(query: Query, route: Route): boolean {
     const { cache, clock } = this.#deps;
     if (!isLinkCut(this.#deps, route)) return false;
+    if (this.#kept.isNoData(query, route, true)) return true;
+    const rule = this.rules.disconnected.find(query);
+    // a denial of a name of the site is no better: the site's servers have all the time that there is
+    if (rule.kind !== 'stale') return rule.kind !== 'rcode' && rule.standing === 'before-cache';
     return hasOtherAddress(cache, query, clock.monotonicMs()) || this.#own.isSearchLeak(query, route, true);
   }
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { rr } from '../../helpers/zone-text.ts';
+import { message, rawRecord, rr } from '../../helpers/zone-text.ts';
 import { addresses, denial, Rig } from './rig.ts';
 
 const disconnected = {
@@ -134,6 +134,7 @@ t.test('beside an address of one type that is kept, the other type is no failure
   denying.link.isFarSideCut = true;
   denying.says = (question) => denial(question, 3);
   t.match(await denying.answer(other), nothing, 'a resolver on the site denies what it cannot ask for');
+  t.same(denying.falseDenials, [`${name} AAAA`]);
 
   const waited = await siteThatKnows();
   waited.says = () => {
@@ -159,5 +160,27 @@ t.test(
     rig.says = () => ({ extendedError: 22, reason: 'timeout' });
     for (const client of ['first', 'second', 'third'])
       t.match(await rig.answer({ name: 'www.example.com', type: 'AAAA' }), { rcode: 0, answers: [] }, client);
+  },
+);
+
+t.test(
+  'the link is cut, and a resolver on the site is silent: what a rule or a retained name says comes after 1.8 s',
+  async (t) => {
+    const rig = new Rig({ disconnected });
+    const name = 'retained.example';
+    const kept = message({ question: [name, 'A'], answers: [rawRecord(name, 'A', 60, [10, 0, 0, 9])] });
+    rig.cache.retain(name, 1, { message: kept, ageMs: 0 }, 0);
+    rig.link.isFarSideCut = true;
+    rig.says = () => undefined;
+    for (const [query, rcode, afterMs] of [
+      [{ name: 'www.static.example' }, 0, 1_800],
+      [{ name: 'x.denied.example' }, 3, 1_800],
+      [{ name, type: 'HTTPS' }, 0, 1_800],
+      [{ name: 'x.failing.example' }, 2, 5_000], // an answer would be better
+    ] as const) {
+      const asking = rig.timed(query);
+      await rig.time.advance(6_000);
+      t.match(await asking, { reply: { rcode }, afterMs }, query.name);
+    }
   },
 );

@@ -272,7 +272,7 @@ function fetched(said: NonNullable<Says>): Fetched {
   if ('extendedError' in said) return { kind: 'failed', reason: 'timeout', ...said };
   const index = indexResponse(said);
   if (index.kind === 'fault') throw new Error(`the upstream of the test is broken: ${index.reason}`);
-  return { kind: 'response', octets: said, index };
+  return { kind: 'response', octets: said, index, upstream: '192.0.2.53' };
 }
 
 /** `www.example.com A`. */

@@ -172,6 +172,7 @@ t.test(
       rig.says = () => made;
       t.match(await rig.answer({ name, edns: {} }), DENIED);
       t.match(await rig.answer({ name, edns: {} }), DENIED, 'again');
+      t.same(rig.falseDenials, [], 'no evidence against other names of the suffix');
       rig.link.isFarSideCut = false;
       await rig.time.advance(6_000);
       t.match(await rig.answer({ name, edns: {} }), { rcode: 0, answers: [] }, 'connected, it is believed');
@@ -185,6 +186,19 @@ t.test(
     rig.link.isFarSideCut = true;
     rig.says = () => zone;
     t.match(await rig.answer({ name, edns: {} }), { rcode: 0, answers: [] }, 'a zone of the site is right');
+  },
+);
+
+t.test(
+  'without RD a client asks for what is here: no denial is made for it, asked before or not',
+  async (t) => {
+    const rig = rigWith();
+    rig.link.isFarSideCut = true;
+    rig.says = () => ({ extendedError: 22, reason: 'timeout' });
+    const query = { name: `registry.example.${SUFFIX}`, edns: {} };
+    t.match(rig.now({ ...query, rd: false }), { rcode: 5 });
+    t.match(await rig.answer(query), DENIED);
+    t.match(rig.now({ ...query, rd: false }), { rcode: 2 }, 'the failure is remembered');
   },
 );
 
