@@ -79,8 +79,9 @@ const SIG_IGN = 1n;
 
 /**
  * Ignores the signals that Node cannot catch, or may not. SIGTTOU stops a server that a shell runs in the background, at the first
- * line on a terminal that has been set so (`stty tostop`); with a handler the kernel would send it again and again. Signals in real
- * time mean nothing here, and would end the server. On Linux alone, where their numbers are known.
+ * line on a terminal that has been set so (`stty tostop`); with a handler the kernel would send it again and again. Real-time
+ * signals mean nothing here, and would end the server; programs that it starts ignore them, too. On Linux alone, where their
+ * numbers are known.
  */
 export async function ignoreUncaught(): Promise<void> {
   if (process.platform !== 'linux') return;

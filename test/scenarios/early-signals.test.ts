@@ -86,7 +86,7 @@ t.test('signals that Node cannot catch end nothing either', async (t) => {
   const server = site.start();
   await server.firstAnswer({ name: ENDPOINT });
   await until('it logs', () => server.logged('listening').length > 0);
-  const signals = [22, ...Array.from({ length: 31 }, (_, at) => 34 + at)]; // SIGTTOU, and those in real time
+  const signals = [22, ...Array.from({ length: 31 }, (_, at) => 34 + at)]; // SIGTTOU, and the real-time signals
   for (const signal of signals) {
     process.kill(server.pid, signal);
     t.equal((await server.ask({ name: ENDPOINT })).rcode, 0, `signal ${signal}`);
