@@ -78,7 +78,9 @@ export class TrendWatch implements AsyncDisposable {
   #before: TrendCounts | undefined;
   #savedMs: number;
   #timer: Disposable | undefined;
-  #saving: Promise<void> = Promise.resolve();
+  /** The read of the start, then one save after the other. */
+  #onDisk: Promise<void> = Promise.resolve();
+  #isStopped = false;
 
   constructor(trend: Trend, parts: TrendWatchParts) {
     this.#trend = trend;
@@ -88,12 +90,17 @@ export class TrendWatch implements AsyncDisposable {
   }
 
   /** Takes the figures of before the restart, and begins to read. Never rejects: without the file the plots start empty. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#onDisk = inBackground('state', () => this.#takeKept());
+    return this.#onDisk;
+  }
+
+  async #takeKept(): Promise<void> {
     const { files, clock } = this.#parts;
     const found = await readWhole(files, this.#path, TREND_OCTETS).catch(() => undefined);
     if (found?.kind === 'read') this.#trend.decode(found.octets, clock.wallMs());
     await removeLeftovers(files, this.#path);
-    this.#plan();
+    if (!this.#isStopped) this.#plan();
   }
 
   #plan(): void {
@@ -111,7 +118,7 @@ export class TrendWatch implements AsyncDisposable {
     this.#before = now;
     if (atMs - this.#savedMs < SAVE_EVERY_MS) return;
     this.#savedMs = atMs;
-    this.#saving = inBackground('state', () => this.#save());
+    this.#onDisk = inBackground('state', () => this.#save());
   }
 
   /** A failure is not said here: the files that matter lie on the same disk, and say it. */
@@ -125,8 +132,9 @@ export class TrendWatch implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopped = true;
     this.#timer?.[Symbol.dispose]();
-    const saved = this.#saving.then(() => inBackground('state', () => this.#save()));
+    const saved = this.#onDisk.then(() => inBackground('state', () => this.#save()));
     await endsWithin(this.#parts.timers, saved, STOP_WAIT_MS);
   }
 }

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type Counts, TrendWatch } from '../../src/daemon/trend-watch.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { systemFiles } from '../../src/store/file-system.ts';
+import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
 import { SPANS, Trend } from '../../src/trend/trend.ts';
+import { pause } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
+import { watchedFiles } from '../store/faulty-files.ts';
 
-function setUp(directory: string, time: VirtualTime) {
+function setUp(directory: string, time: VirtualTime, files: FileSystem = systemFiles) {
   const counts = { answers: 0, hits: 0, upstreamSeconds: 0.01, link: 1 };
   let reads = 0;
   const trend = new Trend();
@@ -17,7 +19,7 @@ function setUp(directory: string, time: VirtualTime) {
     reads += 1;
     return { ...counts };
   };
-  const parts = { directory, files: systemFiles, clock: time, timers: time, random: systemRandom, read };
+  const parts = { directory, files, clock: time, timers: time, random: systemRandom, read };
   const last = (figure: 'queriesPerSecond' | 'hitRatio' | 'link') =>
     trend.read('hours', figure, time.wallMs(), SPANS.hours.slots).filter((value) => value !== undefined);
   return { counts, watch: new TrendWatch(trend, parts), last, reads: () => reads };
@@ -62,4 +64,25 @@ t.test('what a kill left of a save is removed at the next start', async (t) => {
   await watch.start();
   t.strictSame(readdirSync(directory), ['trend.bin']);
   await watch[Symbol.asyncDispose]();
+});
+
+t.test('a stop before the disk has given the figures of before keeps them', async (t) => {
+  const directory = t.testdir({});
+  const time = new VirtualTime();
+  const first = setUp(directory, time);
+  await first.watch.start();
+  await time.advance(20_000);
+  await first.watch[Symbol.asyncDispose]();
+  const disk = Promise.withResolvers<void>();
+  const slow = watchedFiles(({ name }) => (name === 'read' ? disk.promise : undefined));
+  const { watch } = setUp(directory, time, slow);
+  const started = watch.start();
+  const stopped = watch[Symbol.asyncDispose]();
+  await pause(20); // a save that does not wait is over by then
+  disk.resolve();
+  await Promise.all([started, stopped]);
+  const next = setUp(directory, time);
+  await next.watch.start();
+  t.same(next.last('link'), [1, 1]);
+  await next.watch[Symbol.asyncDispose]();
 });
