@@ -79,7 +79,9 @@ export function define(command: Command, { ended }: Run): void {
 
 function readServer(text: string, before: readonly SocketAddress[] | undefined): readonly SocketAddress[] {
   if (text.includes(','))
-    throw new InvalidArgumentError(`a list with commas\n    write --server ${text.split(',').join(' ')}`);
+    throw new InvalidArgumentError(
+      `a list with commas\n    write --server ${text.match(/[^,\s]+/g)?.join(' ') ?? '10.0.9.53'}`,
+    );
   const read = readSocketAddress(text, 53, 1);
   if (!('value' in read))
     throw new InvalidArgumentError(

@@ -1,5 +1,5 @@
-import { join } from 'node:path';
 /** The formats of `export`, without the programs that read them: `npm run test:lab site` feeds each to its real program. */
+import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
 import { type ExportSite, forwardedZones, privateZones } from '../../src/commands/export/format.ts';
@@ -199,13 +199,13 @@ t.test('a process: what a format lacks is exit 1 with its fix, and wrong words a
   ]);
   const one = ['--cluster', 'second', '--format'];
   const [commas, wildcard, keyless, relative, hosts] = await Promise.all([
-    words(...one, 'unbound', '--server', '10.0.9.53,10.0.9.54'),
+    words(...one, 'unbound', '--server', '10.0.9.53,10.0.9.54,'),
     words(...one, 'unbound', '--server', '0.0.0.0'),
     words(...one, 'kubeconfig', '--certificate', '/root/admin.crt'),
     words(...one, 'kubeconfig', '--certificate', 'admin.crt', '--key', '/root/admin.key', '--ca', '/root/ca'),
     words(...one, 'hosts', '--server', '10.0.9.53', '--service-cidr', '10.100.0.0/16'),
   ]);
-  t.match(commas, { code: 2, stderr: /write --server 10\.0\.9\.53 10\.0\.9\.54/ });
+  t.match(commas, { code: 2, stderr: /write --server 10\.0\.9\.53 10\.0\.9\.54\n/ });
   t.match(wildcard, { code: 2, stderr: /a wildcard, which no client can ask/ });
   t.match(keyless, { code: 1, stderr: /the key of the certificate is not named/ });
   const certificate = join(process.cwd(), 'admin.crt');
