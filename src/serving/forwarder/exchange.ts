@@ -1,9 +1,8 @@
 /**
- * The contract of a transport, and what it carries: one query to one upstream, and one reply. At the end: an upstream as the
- * operator configures it. A transport sends the message
+ * The contract of a transport, and what it carries: one query to one upstream, and one reply. A transport sends the message
  * and ends the exchange with the reply that `matchReply` accepts. It knows neither timeouts nor retries: attempt.ts does.
  * A new transport is a `TransportKind` in a file of its own, as udp.ts, tcp.ts and tls.ts have one; daemon/serving-rooms.ts
- * hands it in, and config/kinds/upstream.ts says how an operator writes it.
+ * hands it in, and config/kinds/upstream.ts says how an operator writes it. At the end: an upstream as it is configured.
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
