@@ -3,6 +3,7 @@ import type { Test } from 'tap';
 import type { Finding } from '../../../src/commands/check/finding.ts';
 import { openSite, type ServerFacts, serverFacts } from '../../../src/commands/check/site.ts';
 import { load } from '../../config/loading.ts';
+import { PATIENCE_MS } from '../../helpers/patience.ts';
 import { fresh, writeState } from '../state-files.ts';
 
 export const NOW_MS = Date.now();
@@ -28,7 +29,7 @@ export async function site(t: Test, { upstreams = '127.0.0.1:9', cluster = '', m
   );
   const opened = await openSite(config, AROUND);
   t.teardown(() => opened[Symbol.dispose]());
-  return opened;
+  return { ...opened, deadline: () => AbortSignal.timeout(PATIENCE_MS) };
 }
 
 export function addressesOf(addresses: readonly string[]) {
