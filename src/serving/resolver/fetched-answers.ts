@@ -50,13 +50,8 @@ export class FetchedAnswers {
       new TurnRelay(turn, reply, this.#send).send(failed(undefined));
       return;
     }
-    const isProbe = isHealthProbe(query);
-    if (
-      isProbe ||
-      this.#storedAnswer(query, route) !== undefined ||
-      this.#writer.hasSubstitute(query, route)
-    ) {
-      const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
+    if (this.#needsNoUpstream(query, route)) {
+      const patienceMs = isHealthProbe(query) ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
       const within = this.#within(patienceMs, query, route, new TurnRelay(turn, reply, this.#send));
       const stored = relay(within, (fetched: Fetched) => {
         turn.isFetched = true;
@@ -66,6 +61,12 @@ export class FetchedAnswers {
       return;
     }
     upstreams.forwardTo(query, route, new TurnRelay(turn, reply, this.#sendFetched));
+  }
+
+  /** Whether a client need not wait for the upstream as long as its answer may take. */
+  #needsNoUpstream(query: Query, route: Route): boolean {
+    if (isHealthProbe(query) || this.#storedAnswer(query, route) !== undefined) return true;
+    return this.#writer.hasSubstitute(query, route);
   }
 
   readonly #send = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {
@@ -170,6 +171,8 @@ export class FetchedAnswers {
       reply.send(this.#orStored(answer, query, route));
     };
     const patience = timers.after(patienceMs, () => {
+      // the link is back: there is nothing else to give any more
+      if (!this.#needsNoUpstream(query, route)) return;
       // RFC 8767 section 5: until the recheck no other client waits for this upstream, which may stay silent for seconds
       cache.noteFailure(query, clock.monotonicMs());
       send(failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY));

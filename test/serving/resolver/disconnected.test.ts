@@ -184,3 +184,17 @@ t.test(
     }
   },
 );
+
+t.test('the link comes back while a client waits beside a kept address: it gets the answer', async (t) => {
+  const rig = new Rig();
+  rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
+  await rig.answer({ name: 'www.example.com' });
+  rig.link.isFarSideCut = true;
+  rig.delayMs = 3_000;
+  rig.says = (question) => denial(question, 0);
+  const asking = rig.timed({ name: 'www.example.com', type: 'AAAA' });
+  await rig.time.advance(1_000);
+  rig.link.isFarSideCut = false;
+  await rig.time.advance(5_000);
+  t.match(await asking, { reply: { rcode: 0, authorities: { length: 1 } }, afterMs: 3_000 });
+});
