@@ -173,7 +173,8 @@ export class SuffixHealth {
       }
       child = hash;
     }
-    if (hasCut && (isExpected || qtype === TYPE.A)) this.#noteDomain(hashName(above.at(-1) ?? whole), nowMs);
+    const isOfDomain = hasCut && !isOfName && (isExpected || qtype === TYPE.A);
+    if (isOfDomain) this.#noteDomain(hashName(above.at(-1) ?? whole), nowMs);
     return isFirst;
   }
 

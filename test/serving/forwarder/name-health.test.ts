@@ -2,7 +2,7 @@
 import t from 'tap';
 import { RCODE, TYPE, typeName } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { SuffixHealth } from '../../../src/serving/forwarder/name-health.ts';
+import { SuffixHealth, TRUNCATED } from '../../../src/serving/forwarder/name-health.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { ask, type Doing, group, type Seen, shown, VirtualUpstreams } from './virtual-upstreams.ts';
 
@@ -212,6 +212,14 @@ for (const qtype of [TYPE.A, TYPE.AAAA])
     link.isFarSideCut = false;
     t.ok((await ask(world, 'www.c.example'))[1] > 1_600, 'with the link it takes three domains');
   });
+
+t.test('in a cut, an upstream that knows a name and cannot send its answer is in no doubt', async (t) => {
+  const health = new SuffixHealth();
+  health.noteFailure(nameToWire('large.a.example'), TYPE.A, 0, true, 5_000, TRUNCATED);
+  t.notOk(health.isInDoubt(0, true));
+  health.noteFailure(nameToWire('www.a.example'), TYPE.A, 0, true, 5_000, 'no reply in time');
+  t.ok(health.isInDoubt(0, true));
+});
 
 t.test('trials do not take the upstream down, nor load it', async (t) => {
   const world = onSite(() => 'silence');
