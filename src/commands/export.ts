@@ -189,8 +189,10 @@ async function siteFor(
     servers,
     cluster,
     identity: {
-      certificate: absolute(certificate) ?? configured?.certificate,
-      key: absolute(key) ?? configured?.key,
+      // a pair: with one of the two from elsewhere kubectl would not get in, and in a cut nobody could make another
+      ...(certificate === undefined && key === undefined
+        ? { certificate: configured?.certificate, key: configured?.key }
+        : { certificate: absolute(certificate), key: absolute(key) }),
       ca: absolute(ca) ?? configured?.ca,
     },
     serviceNetwork: serviceCidr,

@@ -1,4 +1,5 @@
 /** The formats of `export`, without the programs that read them: `npm run test:lab site` feeds each to its real program. */
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
@@ -223,4 +224,31 @@ t.test('a process: what a format lacks is exit 1 with its fix, and wrong words a
   t.match(unbound, { code: 0, stderr: '', stdout: /forward-addr: 10\.0\.9\.54@5300/ });
   t.match(port, { code: 2, stdout: '' });
   for (const name of Object.keys(FORMATS)) t.ok(help?.stdout.includes(`  ${name} `), name);
+});
+
+t.test('kubeconfig: a certificate of the command line has no key of the configuration', async (t) => {
+  const directory = t.testdir();
+  const state = await writeState(`${directory}/state`, [cluster]);
+  const kubernetes = '{certificate: /k/server.crt, key: /k/server.key, ca: /k/ca.crt}';
+  const file = `${directory}/outpost-dns.yaml`;
+  await writeFile(
+    file,
+    `clusters: [{name: my-cluster, region: us-west-2, kubernetes: ${kubernetes}}]
+upstreams: [127.0.0.1:5391]
+state: {directory: ${JSON.stringify(state)}}
+`,
+  );
+  const words = (...more: readonly string[]) =>
+    run(['export', '--config', file, '--format', 'kubeconfig', ...more]);
+  const [alone, keyless, pair] = await Promise.all([
+    words(),
+    words('--certificate', '/root/admin.crt'),
+    words('--certificate', '/root/admin.crt', '--key', '/root/admin.key'),
+  ]);
+  t.match(alone, { code: 0, stdout: /client-certificate: \/k\/server\.crt\n *client-key: \/k\/server\.key/ });
+  t.match(keyless, { code: 1, stdout: '', stderr: /the key of the certificate is not named/ });
+  t.match(pair, {
+    code: 0,
+    stdout: /certificate-authority: \/k\/ca\.crt[\s\S]*client-key: \/root\/admin\.key/,
+  });
 });
