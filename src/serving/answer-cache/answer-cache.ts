@@ -209,7 +209,7 @@ export class AnswerCache {
    */
   forgetFailures(nowMs: number, pendingMs: number): void {
     this.#failures.clear();
-    this.#forgottenMs = nowMs + pendingMs + RECHECK_MS;
+    this.#forgottenMs = Math.max(this.#forgottenMs, nowMs + pendingMs + RECHECK_MS);
   }
 
   /** To be called before a prefetch: no other prefetch of this answer is due until this one has had time to end. */

@@ -226,6 +226,7 @@ t.test(
   async (t) => {
     const rig = await staleRig();
     rig.cache.forgetFailures(rig.time.monotonicMs(), 5_000);
+    rig.cache.forgetFailures(rig.time.monotonicMs(), 0); // one of the others is up
     rig.says = (question) => denial(question, RCODE.SERVFAIL);
     await rig.time.advance(4_000);
     t.match(await rig.answer(WWW), STALE);
