@@ -8,7 +8,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { ipv4Network } from '../config/kinds/text.ts';
-import { isLinkLocal, isLoopbackText, socketText } from '../protocol/words/address-text.ts';
+import { isLinkLocal, isLoopbackText, isWildcard, socketText } from '../protocol/words/address-text.ts';
 import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../records/endpoint-record.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
 import { type Fault, FileReader } from '../store/state-backend.ts';
@@ -87,14 +87,12 @@ function readServer(text: string, before: readonly SocketAddress[] | undefined):
     throw new InvalidArgumentError(
       `${read.message}\n    ${read.fix ?? 'write 10.0.9.53 or [fd00::53]:5300'}`,
     );
-  if (WILDCARDS.includes(read.value.address))
+  if (isWildcard(read.value.address))
     throw new InvalidArgumentError(
       'a wildcard, which no client can ask\n    write the addresses of the server',
     );
   return [...(before ?? []), read.value];
 }
-
-const WILDCARDS: readonly string[] = ['0.0.0.0', '::'];
 
 function readNetworkText(text: string): string {
   const read = ipv4Network().safeParse(text);
