@@ -114,9 +114,7 @@ export class FetchedAnswers {
     if (isLinkCut(this.#deps, route) && mayBeMadeUp(fetched.octets, fetched.index)) {
       const isFalse = this.#isFalseDenial(query, fetched.index, nowMs);
       if (isFalse && fetched.upstream !== undefined) upstreams.noteFalseDenial(query, fetched.upstream);
-      // an empty answer ends a search, as a failure does; it may be real, and says nothing about its upstream
-      const endsSearch = fetched.index.rcode === RCODE.NOERROR && this.#writer.isSearchLeak(query, route);
-      if (isFalse || endsSearch) {
+      if (isFalse || this.#endsSearch(query, route, fetched)) {
         cache.noteFailure(query, nowMs);
         return failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
       }
@@ -145,6 +143,12 @@ export class FetchedAnswers {
     if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
     const rule = rules.disconnected.find(query);
     return rule.kind !== 'stale' && rule.standing === 'before-cache';
+  }
+
+  /** Whether an empty answer that is made up would end a search, as a failure does. The resolver of a real zone names the zone. */
+  #endsSearch(query: Query, route: Route, { octets, index }: Fetched & { kind: 'response' }): boolean {
+    const isEmpty = index.rcode === RCODE.NOERROR && isOfNoZone(octets, index);
+    return isEmpty && this.#writer.isSearchLeak(query, route);
   }
 
   #orStored(answer: FetchedAnswer, query: Query, route: Route): FetchedAnswer {
@@ -235,8 +239,12 @@ export function hasOtherAddress(cache: ResolverDeps['cache'], query: Query, nowM
  * and is right. An empty root is no such zone.
  */
 export function mayBeMadeUp(octets: Uint8Array, index: ResponseIndex): boolean {
-  if (isPositive(index)) return false;
-  if ((index.flags & FLAG.AA) === 0 || index.negativeTtlSeconds === undefined) return true;
+  return !isPositive(index) && ((index.flags & FLAG.AA) === 0 || isOfNoZone(octets, index));
+}
+
+/** Whether a denial names no zone but the root. */
+function isOfNoZone(octets: Uint8Array, index: ResponseIndex): boolean {
+  if (index.negativeTtlSeconds === undefined) return true;
   // the SOA comes first in the authority section of every server's denials
   return index.answerCount === 0 && octets[index.questionEnd] === 0;
 }

@@ -177,15 +177,21 @@ t.test(
       await rig.time.advance(6_000);
       t.match(await rig.answer({ name, edns: {} }), { rcode: 0, answers: [] }, 'connected, it is believed');
     }
-    const zone = message({
-      flags: 0x8580,
-      question: [name, 'A'],
-      authorities: [rawRecord(SUFFIX, 'SOA', 60, soaData(60))],
-    });
-    const rig = rigWith();
-    rig.link.isFarSideCut = true;
-    rig.says = () => zone;
-    t.match(await rig.answer({ name, edns: {} }), { rcode: 0, answers: [] }, 'a zone of the site is right');
+    for (const [flags, from] of [
+      [0x8580, 'its server'],
+      [0x8180, 'a resolver that has asked its server'],
+    ] as const) {
+      const rig = rigWith();
+      rig.link.isFarSideCut = true;
+      rig.says = () =>
+        message({
+          flags,
+          question: [name, 'A'],
+          authorities: [rawRecord(SUFFIX, 'SOA', 60, soaData(60))],
+        });
+      const isRight = `a zone of the site is right: ${from}`;
+      t.match(await rig.answer({ name, edns: {} }), { rcode: 0, answers: [] }, isRight);
+    }
   },
 );
 
