@@ -57,7 +57,8 @@ export class Rehearsal {
   answer(name: string, qtype: number, as: 'now' | 'cut'): Rehearsed {
     const { options, rules } = this.#deps;
     const asked = as === 'cut' ? this.#cutOff() : { upstreams: NOT_ASKED(options.upstreams) };
-    const cache = options.cache.withoutTrace();
+    const kept = options.cache.withoutTrace();
+    const cache = as === 'cut' ? withoutFailures(kept) : kept;
     const unnoted = { outage: UNNOTED, timers: NO_TIMERS };
     const resolver = new Resolver({ ...options, ...asked, ...unnoted, cache }, rules());
     const turn = this.#turnFor(name, qtype);
@@ -133,6 +134,15 @@ const NOT_ASKED = (now: Upstreams): Upstreams => ({
   noteLoop: () => undefined,
   forwardTo: () => undefined,
 });
+
+/** A remembered failure says nothing of a cut, which lasts longer, and would be the answer in place of a later step. */
+function withoutFailures(cache: AnswerStore): AnswerStore {
+  const find: AnswerStore['find'] = (query, nowMs) => {
+    const found = cache.find(query, nowMs);
+    return found?.kind === 'failure' ? undefined : found;
+  };
+  return { ...cache, find };
+}
 
 const NO_TIMERS: ResolverOptions['timers'] = { after: () => ({ [Symbol.dispose]: () => undefined }) };
 

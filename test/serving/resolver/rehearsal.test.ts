@@ -61,6 +61,16 @@ t.test('the step that answers, now and in a cut', async (t) => {
   t.strictSame([rig.asked, rig.hurt], [[], []], 'nobody is asked, and nothing is noted');
 });
 
+t.test('a failure of a moment ago hides no step that answers in a cut', async (t) => {
+  const { rig, at } = await setUp();
+  rig.says = () => ({ extendedError: 22, reason: 'timeout' });
+  const computed = 'ip-10-0-3-10.us-west-2.compute.internal';
+  for (const name of [computed, 'new.example.com']) await rig.answer({ name });
+  t.match(at(computed, 'now'), { step: 'fresh', origin: 'cacheFresh', rcode: RCODE.SERVFAIL });
+  t.match(at(computed, 'cut'), { step: 'computed-name', origin: 'disconnected', answers: /10\.0\.3\.10/ });
+  t.match(at('new.example.com', 'cut'), { step: 'forward', origin: 'failed', rcode: RCODE.SERVFAIL });
+});
+
 t.test('a rehearsal in between changes no reply, no count and no question to upstreams', async (t) => {
   const names = [
     'www.example.com',
