@@ -238,8 +238,8 @@ async function faster(lab: Lab): Promise<void> {
     const passed = (await site.status()).server.uptimeSeconds - before.uptime;
     const polls = (await site.refreshes('interfaces')) - before.polls;
     lab.note(`${polls} polls in ${passed.toFixed(0)} s of its own time`);
-    // one in 60 s with its jitter, and the writes after changes at the start
-    assert.ok(polls >= 6 && passed / polls < 2 * seconds, `${polls} polls in ${passed.toFixed(0)} s`);
+    // one in 60 s with its jitter; a machine that is late by a second is late by 20 here, and a timer of real time by 1,200
+    assert.ok(polls >= 6 && passed / polls < 5 * seconds, `${polls} polls in ${passed.toFixed(0)} s`);
   });
   await lab.step('endpoint answered all the while, TTL 5 to 60, no age negative', () => watch.end(lab));
   await site.stopServer();
