@@ -17,6 +17,7 @@ import { load } from '../../config/loading.ts';
 import { API_NAME, ApiServers, fileOf } from '../../far-side/api-server.ts';
 import { credentialFiles, startRegion } from '../../far-side/region.ts';
 import { ConnectProxy, tlsBefore } from '../../helpers/connect-proxy.ts';
+import { PATIENCE_MS } from '../../helpers/patience.ts';
 import { fakeServer, repliedTo } from '../fake-server.ts';
 import { fresh, writeState } from '../state-files.ts';
 import { AROUND, addressesOf, codes, DAY_MS, DEMO, ENDPOINT, NOW_MS, site } from './site-parts.ts';
@@ -201,7 +202,7 @@ t.test('no way to AWS: a proxy that others use, one that refuses, an unknown aut
     const { config } = await site(t);
     const opened = await openSite({ ...config, outbound: { httpsProxy: url, noProxy: [] } }, AROUND);
     t.teardown(() => opened[Symbol.dispose]());
-    return ofAws(opened);
+    return ofAws({ ...opened, deadline: () => AbortSignal.timeout(PATIENCE_MS) });
   };
   t.match((await behind(proxy.url()))[0], { code: 'proxy-refused', text: /407/, fix: /HTTPS_PROXY/ });
   t.match((await behind(proxy.url().replace('//', '//a:b@')))[0], {
