@@ -3,10 +3,12 @@
  * state. It asks the running server, AWS and the upstreams, side by side and each for some seconds at most. It changes
  * nothing.
  */
+
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/config.ts';
 import type { Fault } from '../config/fault.ts';
 import type { SocketAddress } from '../config/kinds/address.ts';
+import { plural } from '../report/report.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
@@ -34,16 +36,7 @@ import { stateFindings } from './check/state.ts';
 import { askUpstreams, publicFindings, upstreamFindings } from './check/upstreams.ts';
 import { explainNoConfig, searchConfig } from './running-server.ts';
 import { readHttpAddress } from './server-client.ts';
-import {
-  EXIT,
-  type ExitCode,
-  OPTION,
-  type Paint,
-  paintForTerminal,
-  plural,
-  print,
-  type Run,
-} from './subcommand.ts';
+import { EXIT, type ExitCode, OPTION, type Paint, paintForTerminal, print, type Run } from './subcommand.ts';
 
 export interface CheckOptions {
   readonly config?: string;

@@ -9,7 +9,7 @@ import {
   drillReport,
 } from '../admin/drill-control.ts';
 import { readDuration } from '../config/kinds/quantity.ts';
-import { ageText } from '../report/report.ts';
+import { ageText, plural } from '../report/report.ts';
 import { command as give, type ServerOptions } from './running-server.ts';
 import {
   columns,
@@ -18,7 +18,6 @@ import {
   OPTION,
   type Paint,
   paintForTerminal,
-  plural,
   print,
   printable,
   type Run,

@@ -1,13 +1,14 @@
 /** `outpost-dns flush`: drops the kept answers about a name, from memory and from the disk, so that the next query asks an upstream. */
+
 import type { Command } from 'commander';
 import { FLUSH_PATH, type FlushReport, flushReport } from '../admin/name-control.ts';
+import { plural } from '../report/report.ts';
 import { questionOf } from './question.ts';
 import { commander, command as give, type ServerOptions } from './running-server.ts';
 import {
   EXIT,
   type ExitCode,
   OPTION,
-  plural,
   print,
   printable,
   printFailure,

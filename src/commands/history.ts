@@ -1,7 +1,7 @@
 /** `outpost-dns history`: shows the ledger's events. The command reads the files of the ledger, with or without a running server. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { readDuration } from '../config/kinds/quantity.ts';
-import { ageText } from '../report/report.ts';
+import { ageText, plural } from '../report/report.ts';
 import { LEDGER_KINDS } from '../store/ledger-format.ts';
 import { type LedgerReading, type ReadEntry, readLedger } from '../store/ledger-reader.ts';
 import { sentenceOfEntry } from '../store/ledger-sentence.ts';
@@ -13,7 +13,6 @@ import {
   OPTION,
   type Paint,
   paintForTerminal,
-  plural,
   print,
   printable,
   printFailure,
@@ -133,7 +132,7 @@ function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
   const backMs = isTimed ? Date.parse(before.at) - Date.parse(entry.at) : 0;
   return [
     ...(backMs > CLOCK_STEP_MS ? [`the wall clock was set back by ${ageText(backMs / 1000)}, or more`] : []),
-    ...(entry.lost > 0 ? [`${entry.lost} ${entry.lost === 1 ? 'event was' : 'events were'} lost here`] : []),
+    ...(entry.lost > 0 ? [`${plural(entry.lost, 'event was', 'events were')} lost here`] : []),
     ...(entry.isAfterCrash
       ? ['the run before this one ended without a stop: killed, or the power failed']
       : []),

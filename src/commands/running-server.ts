@@ -3,6 +3,7 @@
  * configuration that --config names, the configuration of this host or container. Then come the sandbox of this user, and
  * the default places. Commands on the control socket go through here; server-client.ts knows how to speak with the server.
  */
+
 import { access, readFile, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
@@ -13,9 +14,10 @@ import { ConfigError } from '../config/fault.ts';
 import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { DEFAULT_STATE_DIRECTORY } from '../config/source-text.ts';
 import { socketText } from '../protocol/words/address-text.ts';
+import { plural } from '../report/report.ts';
 import { readConfig } from './config-file.ts';
 import { getStatus, sendCommand } from './server-client.ts';
-import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, plural, printFailure } from './subcommand.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, printFailure } from './subcommand.ts';
 
 /** The places at which commands reach a server. */
 export interface Places {

@@ -71,11 +71,6 @@ export function tonedText(text: string, tone: Tone, paint: Paint): string {
   return tone === 'plain' ? printable(text) : paint(STYLES[tone], printable(text));
 }
 
-/** `1 warning`, `2 warnings`, `2 queries`. */
-export function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
 /** Rows with their cells in columns, two spaces apart; the last cell of a row takes the space that it needs. */
 export function columns(rows: readonly (readonly string[])[], indent = 0): string[] {
   const widths: number[] = [];

@@ -116,6 +116,11 @@ export function ageText(seconds: number): string {
   return `${Math.round(whole / 86_400)} d`;
 }
 
+/** `1 warning`, `2 warnings`, `2 queries`. */
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 export function agoText(seconds: number | undefined): string {
   return seconds === undefined ? 'never' : `${ageText(seconds)} ago`;
 }

@@ -2,7 +2,16 @@
 
 import { rcodeAt } from '../protocol/wire/header.ts';
 import { rcodeName } from '../protocol/words/codes.ts';
-import { agoText, byLabel, metricsOf, type RoomReport, seconds, single, toned } from '../report/report.ts';
+import {
+  agoText,
+  byLabel,
+  metricsOf,
+  plural,
+  type RoomReport,
+  seconds,
+  single,
+  toned,
+} from '../report/report.ts';
 
 /** The metric that a count of the listeners belongs to, and the value of its label there. */
 export interface CountMeaning {
@@ -243,9 +252,7 @@ export const QUERIES_REPORT: RoomReport<QueriesStatus> = {
     { notes: queries.unsent === undefined ? [] : [toned('bad', unsentText(queries.unsent))] },
     {
       title: 'Server',
-      facts: [
-        ['waiting', `${queries.pending} ${queries.pending === 1 ? 'query' : 'queries'} for an upstream`],
-      ],
+      facts: [['waiting', `${plural(queries.pending, 'query', 'queries')} for an upstream`]],
     },
   ],
 };

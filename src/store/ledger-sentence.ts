@@ -1,5 +1,5 @@
 /** Writes an event of the ledger as a sentence, for the command `history` and for the timeline of the page. */
-import { ageText, type Tone } from '../report/report.ts';
+import { ageText, plural, type Tone } from '../report/report.ts';
 import type { LedgerEvent } from './ledger-format.ts';
 import type { ReadEntry } from './ledger-reader.ts';
 
@@ -139,10 +139,6 @@ function place({
 
 function list(addresses: readonly string[]): string {
   return addresses.join(', ');
-}
-
-function plural(count: number, one: string): string {
-  return `${count} ${count === 1 ? one : `${one}s`}`;
 }
 
 /** A line of the ledger: its sentence, or its fields where this version does not know the kind. */

@@ -5,9 +5,8 @@ import { AS_IF_CUT_PATH, type AsIfCutReport, asIfCutReport } from '../../admin/d
 import type { SocketAddress } from '../../config/kinds/address.ts';
 import { socketText } from '../../protocol/words/address-text.ts';
 import { servedIn } from '../../records/endpoint-record.ts';
-import { ageText } from '../../report/report.ts';
+import { ageText, plural } from '../../report/report.ts';
 import { getStatus, sendCommand } from '../server-client.ts';
-import { plural } from '../subcommand.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type ServerFacts, type Site, type SiteEndpoint, serverFacts } from './site.ts';
 

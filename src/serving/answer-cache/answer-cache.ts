@@ -12,7 +12,7 @@ import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
-import { metricsOf, type RoomReport, single } from '../../report/report.ts';
+import { metricsOf, plural, type RoomReport, single } from '../../report/report.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   answerWhileStale,
@@ -432,10 +432,7 @@ export const CACHE_REPORT: RoomReport<CacheStatus> = {
     {
       title: 'Server',
       facts: [
-        [
-          'cache',
-          `${entries} ${entries === 1 ? 'answer' : 'answers'}, ${mebibytes(octets)} of ${mebibytes(limitOctets)} MiB`,
-        ],
+        ['cache', `${plural(entries, 'answer')}, ${mebibytes(octets)} of ${mebibytes(limitOctets)} MiB`],
       ],
     },
   ],
