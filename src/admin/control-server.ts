@@ -9,7 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { join } from 'node:path';
 import { type Log, messages } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
-import { endsWithin, type Timers } from '../runtime/timers.ts';
+import { endsWithin, type Timers } from '../runtime/clock.ts';
 import { type ControlErrorBody, ControlRefusal, type ControlRoute } from './control-route.ts';
 import { listenAtPath, type SocketRefusal } from './control-socket.ts';
 

@@ -1,9 +1,8 @@
 /** The pages of the HTTP server: a literal list of paths, each with its purpose. */
 import type { Panel, RoomReport } from '../report/report.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import { loadLate } from '../runtime/memory.ts';
 import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
-import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
 import type { Metrics } from './metrics.ts';
 import { STATUS_PAGE_POLICY, statusPageTexts, type TimelineEvent } from './status-page.ts';

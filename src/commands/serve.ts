@@ -15,7 +15,7 @@ import {
   threadsEnded,
   threadsNotEnded,
 } from '../runtime/background.ts';
-import { systemClock, watchSuspends } from '../runtime/clock.ts';
+import { systemClock, systemTimers, watchSuspends } from '../runtime/clock.ts';
 import { loadLate, openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
 import {
@@ -33,7 +33,6 @@ import {
   type Signals,
 } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
-import { systemTimers } from '../runtime/timers.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';
 import { configReader, readConfigForStart } from './config-file.ts';
 import { startWatchdog } from './own-health.ts';

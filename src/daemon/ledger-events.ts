@@ -7,8 +7,7 @@ import type { LinkCondition } from '../link/link-state.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import { REASON_TEXT } from '../refresh/cluster-warnings.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Timers } from '../runtime/timers.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { LoadFault } from '../store/state-backend.ts';
 

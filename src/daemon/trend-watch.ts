@@ -4,9 +4,8 @@
  */
 import { join } from 'node:path';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { type Clock, endsWithin, type Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
-import { endsWithin, type Timers } from '../runtime/timers.ts';
 import type { ORIGIN } from '../serving/counters.ts';
 import { readWhole, removeLeftovers, replaceFile } from '../store/atomic-file.ts';
 import { type FileSystem, StoreError } from '../store/file-system.ts';

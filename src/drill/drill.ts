@@ -10,8 +10,7 @@
  */
 import { type Log, messages } from '../log/log.ts';
 import { ageText, metricsOf, optionalSeconds, type RoomReport, single, toned } from '../report/report.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Timers } from '../runtime/timers.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import {
   type DrillImpact,
   DrillReport,

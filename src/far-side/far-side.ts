@@ -25,9 +25,8 @@ import {
 } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import { endThread, refusesThread } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import { smallNurseries } from '../runtime/memory.ts';
-import type { Timers } from '../runtime/timers.ts';
 import type { AwsPlace, KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection } from './endings.ts';
 import type { Calls, FromThread, PollSettings, ThreadData, ToThread } from './far-side-thread.ts';

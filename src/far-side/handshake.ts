@@ -13,7 +13,7 @@ import { request as httpRequest } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { CheckResult } from '../records/endpoint-record.ts';
-import { InnerAbort, type Timers } from '../runtime/timers.ts';
+import { InnerAbort, type Timers } from '../runtime/clock.ts';
 import { authorityOf, type KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
 

@@ -6,7 +6,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIPv6, type LookupFunction } from 'node:net';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
-import { untilAborted } from '../runtime/timers.ts';
+import { untilAborted } from '../runtime/clock.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { SharedFiles } from './local-files.ts';
 import { hostOf, type Outbound, proxyFor } from './outbound.ts';

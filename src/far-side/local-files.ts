@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { unanswered } from '../records/observation.ts';
 import { FewAtOnce } from '../runtime/background.ts';
-import type { Timers } from '../runtime/timers.ts';
+import type { Timers } from '../runtime/clock.ts';
 import type { Outbound } from './outbound.ts';
 
 export type OpenFile = (path: string, flags: number) => Promise<FileHandle>;

@@ -305,7 +305,7 @@ export class LineQueue {
   }
 }
 
-/** Keeps the process alive, unlike runtime/timers.ts: it is used at the end of the process. */
+/** Keeps the process alive, unlike the timers of runtime/clock.ts: it is used at the end of the process. */
 async function noLongerThan(patienceMs: number, work: Promise<void>): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, patienceMs);

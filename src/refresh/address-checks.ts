@@ -12,9 +12,8 @@ import { connect } from 'node:net';
 import type { ProofRequest } from '../far-side/handshake.ts';
 import type { CheckResult, EndpointRecord, KnownAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
-import type { Timers } from '../runtime/timers.ts';
 import type { ClusterRefresher } from './cluster-refresher.ts';
 import {
   initialStanding,

@@ -24,10 +24,9 @@ import {
   traitsOf,
 } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
-import type { Timers } from '../runtime/timers.ts';
 import { type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
 import {
   type ClusterSettings,

@@ -22,7 +22,7 @@ import {
   type UpstreamView,
 } from '../records/observation.ts';
 import { askedRegion, perSource, type SourceName, traitsOf } from '../records/sources.ts';
-import { untilAborted } from '../runtime/timers.ts';
+import { untilAborted } from '../runtime/clock.ts';
 import type { ServicePlace } from './link-probe.ts';
 import { addressesOf } from './reconcile/changes.ts';
 import { refusalsBy } from './reconcile/guard.ts';

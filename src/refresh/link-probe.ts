@@ -9,9 +9,8 @@ import { type Evidence, LINK_THRESHOLDS } from '../link/link-state.ts';
 import type { Resolve } from '../records/observation.ts';
 import type { SourceTraits } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { type Clock, InnerAbort, type Timers } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
-import { InnerAbort, type Timers } from '../runtime/timers.ts';
 
 /** Asks an AWS Region for a sign of life; never rejects. */
 export type Ping = (region: string, signal: AbortSignal) => Promise<HeadOutcome>;

@@ -7,9 +7,8 @@ import type { OutpostRequest, OutpostView } from '../far-side/poll.ts';
 import type { Log } from '../log/log.ts';
 import { agoText, metricsOf, optionalSeconds, type RoomReport, toned } from '../report/report.ts';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { type Clock, InnerAbort, type Timers } from '../runtime/clock.ts';
 import { jitter, type Random } from '../runtime/random.ts';
-import { InnerAbort, type Timers } from '../runtime/timers.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
 
 /** Never rejects. */

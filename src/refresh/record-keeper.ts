@@ -4,8 +4,8 @@
  */
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
+import { endsWithin, type Timers } from '../runtime/clock.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
-import { endsWithin, type Timers } from '../runtime/timers.ts';
 import type { AddressChecks } from './address-checks.ts';
 import type { ClusterRefresher } from './cluster-refresher.ts';
 import { asAnswered } from './reconcile/prove.ts';

@@ -12,10 +12,9 @@ import {
   type Pin,
   pairUp,
 } from '../records/endpoint-record.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
-import type { Timers } from '../runtime/timers.ts';
 import { type AddressCheck, AddressChecks, proofRequest, watched } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';

@@ -5,9 +5,8 @@
 import type { Ending, FailureReason, Observation, Source, SourceContext } from '../records/observation.ts';
 import { isNameSource, type SourceName } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Turnstile } from '../runtime/slices.ts';
-import type { Timers } from '../runtime/timers.ts';
 import type { AddressView } from './reconcile/compare.ts';
 import type { Progress } from './reconcile/timeline.ts';
 

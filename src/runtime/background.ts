@@ -1,6 +1,6 @@
 /**
  * Work beside the answers: the one way to start work whose end no caller waits for, and threads. An error costs that work, a log
- * line and a count, never the process. An architecture test finds work that is started in another way; timers.ts runs its
+ * line and a count, never the process. An architecture test finds work that is started in another way; clock.ts runs its
  * callbacks through here.
  */
 import { constants as fileFlags, fstatSync, readFileSync } from 'node:fs';

@@ -1,110 +1,15 @@
-/** Offers the two clocks of the machine as one argument, and finds the suspends of the host that one clock does not count. */
-import { uptime } from 'node:os';
+/**
+ * Offers the two clocks of the machine and its timers as arguments, so that tests can run all waiting code in virtual time; and
+ * one timer for many deadlines. Time counts the suspends of the host, which suspends.ts finds.
+ */
+import { inBackground } from './background.ts';
+import { SuspendMeter, suspendClocks } from './suspends.ts';
 
 export interface Clock {
   /** Milliseconds since an arbitrary moment; never goes back, does not follow the wall clock, and counts suspends. */
   monotonicMs(): number;
   /** Milliseconds since the Unix epoch; may jump in either direction. */
   wallMs(): number;
-}
-
-/** Clocks that are compared to find suspends, in ms. */
-export interface SuspendClocks {
-  /** Stands still in a suspend: CLOCK_MONOTONIC. */
-  monotonicMs(): number;
-  /** Time since the boot, suspends included. */
-  bootMs(): number;
-  /** Present where `bootMs` may not come from the kernel's clocks: then a suspend must move the wall clock too. */
-  wallMs?(): number;
-}
-
-/** Longer than the time between two readings of clocks, and much shorter than any TTL. */
-const COARSE_MS = 500;
-
-/**
- * Measures how long the host has been suspended: CLOCK_MONOTONIC stands still in a suspend and CLOCK_BOOTTIME does not, so
- * their difference grows by the suspend. A virtual machine that is paused from outside shows in neither clock.
- *
- * Without C the boot time comes from /proc/uptime. A container may have a file of its own there (lxcfs), which jumps when
- * the container is moved or lxcfs restarts. Therefore a jump counts only if the wall clock has moved by half of it at least.
- * Half, because a time server may set the wall clock back at the resume. The wall clock alone is no evidence, because it is
- * set forward by years where it was wrong.
- */
-export class SuspendMeter {
-  readonly #clocks: SuspendClocks;
-  #bootAheadMs = 0;
-  #wallAheadMs = 0;
-
-  constructor(clocks: SuspendClocks) {
-    this.#clocks = clocks;
-    const { monotonicMs, bootMs, wallMs = 0 } = this.#read();
-    this.#bootAheadMs = bootMs - monotonicMs;
-    this.#wallAheadMs = wallMs - monotonicMs;
-  }
-
-  /** Returns how long the host was suspended since the last call; 0 for less than the clocks can show. */
-  measure(): number {
-    const { monotonicMs, bootMs, wallMs, isTorn } = this.#read();
-    if (isTorn) return 0;
-    const suspendedMs = bootMs - monotonicMs - this.#bootAheadMs;
-    const wallMovedMs = wallMs === undefined ? suspendedMs : wallMs - monotonicMs - this.#wallAheadMs;
-    if (wallMs !== undefined) this.#wallAheadMs = wallMs - monotonicMs;
-    if (Math.abs(suspendedMs) < COARSE_MS) return 0;
-    this.#bootAheadMs += suspendedMs;
-    // negative: the container has moved to a host that booted later
-    return suspendedMs > 0 && wallMovedMs >= suspendedMs / 2 ? suspendedMs : 0;
-  }
-
-  /** `isTorn`: the process stood still, or the host slept, between two of the readings. */
-  #read() {
-    const clocks = this.#clocks;
-    const [beforeMs, bootBeforeMs] = [clocks.monotonicMs(), clocks.bootMs()];
-    const wallMs = clocks.wallMs?.();
-    const [bootMs, monotonicMs] = [clocks.bootMs(), clocks.monotonicMs()];
-    const isTorn = monotonicMs - beforeMs > COARSE_MS / 2 || bootMs - bootBeforeMs > COARSE_MS / 2;
-    return { monotonicMs, bootMs, wallMs, isTorn };
-  }
-}
-
-const CLOCK_MONOTONIC = 1;
-const CLOCK_BOOTTIME = 7;
-
-/** The clocks of this kernel, as far as they can be read here; only Linux has a clock that goes on in a suspend. */
-function suspendClocks(): SuspendClocks | undefined {
-  if (process.platform !== 'linux') return undefined;
-  return (
-    kernelClocks() ?? {
-      monotonicMs: () => performance.now(),
-      bootMs: () => uptime() * 1000,
-      wallMs: () => Date.now(),
-    }
-  );
-}
-
-/** Through clock_gettime(2), so that both readings have one source; `undefined` where C cannot be called. */
-function kernelClocks(): SuspendClocks | undefined {
-  if (!has64BitTime()) return undefined;
-  try {
-    const ffi = process.getBuiltinModule('node:ffi');
-    const { functions } = ffi.dlopen(null, {
-      clock_gettime: { arguments: ['int32', 'pointer'], return: 'int32' },
-    });
-    const timespec = new BigInt64Array(2); // seconds, nanoseconds
-    const read = (clock: number) => () => {
-      if (functions.clock_gettime(clock, timespec) !== 0) throw new Error(`clock ${clock} cannot be read`);
-      return Number(timespec[0]) * 1000 + Number(timespec[1]) / 1e6;
-    };
-    const clocks = { monotonicMs: read(CLOCK_MONOTONIC), bootMs: read(CLOCK_BOOTTIME) };
-    clocks.bootMs();
-    return clocks;
-  } catch {
-    return undefined;
-  }
-}
-
-/** `struct timespec` is two words of 64 bits on these processors, with every libc. */
-function has64BitTime(): boolean {
-  return process.arch === 'x64' || process.arch === 'arm64';
 }
 
 /** All suspends that this process has seen. */
@@ -142,4 +47,245 @@ const MOST_MS_PER_TURN = 1;
 export function turnBound(mostMs = MOST_MS_PER_TURN): () => boolean {
   const untilMs = performance.now() + mostMs;
   return () => performance.now() > untilMs;
+}
+
+export interface Timers {
+  /** Runs `run` once after `delayMs`; dispose to cancel. Never keeps the process alive, and never ends it (background.ts). */
+  after(delayMs: number, run: () => unknown): Disposable;
+}
+
+/** The longest delay of setTimeout: a longer one would run at once. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
+/** Node's timers stand still while the host is suspended; `catchUp` brings them in step with `clock`. */
+export class SystemTimers implements Timers {
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #pending = new Set<SystemTimer>();
+
+  constructor(clock: Pick<Clock, 'monotonicMs'>) {
+    this.#clock = clock;
+  }
+
+  after(delayMs: number, run: () => unknown): Disposable {
+    const timer = new SystemTimer(this.#pending, this.#clock.monotonicMs() + Math.max(0, delayMs), run);
+    timer.arm(delayMs);
+    return timer;
+  }
+
+  /** Runs at once the timers that have become due, in their order; the other timers run at their time. */
+  catchUp(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const timer of [...this.#pending].toSorted((a, b) => a.dueMs - b.dueMs)) {
+      if (timer.dueMs <= nowMs) timer.fire();
+      else timer.arm(timer.dueMs - nowMs);
+    }
+  }
+}
+
+class SystemTimer implements Disposable {
+  readonly dueMs: number;
+  readonly #pending: Set<SystemTimer>;
+  readonly #run: () => unknown;
+  #timeout: NodeJS.Timeout | undefined;
+
+  constructor(pending: Set<SystemTimer>, dueMs: number, run: () => unknown) {
+    this.dueMs = dueMs;
+    this.#pending = pending;
+    this.#run = run;
+    pending.add(this);
+  }
+
+  arm(delayMs: number): void {
+    clearTimeout(this.#timeout);
+    const restMs = delayMs - MAX_DELAY_MS;
+    this.#timeout = setTimeout(
+      () => (restMs > 0 ? this.arm(restMs) : this.fire()),
+      Math.min(Math.max(0, delayMs), MAX_DELAY_MS),
+    );
+    this.#timeout.unref();
+  }
+
+  /** Does nothing where an earlier timer of the same moment has disposed of this one. */
+  fire(): void {
+    if (!this.#pending.has(this)) return;
+    this[Symbol.dispose]();
+    inBackground('timer', this.#run);
+  }
+
+  [Symbol.dispose](): void {
+    this.#pending.delete(this);
+    clearTimeout(this.#timeout);
+  }
+}
+
+export const systemTimers = new SystemTimers(systemClock);
+
+/** Resolves after `delayMs`, or at once when `signal` is aborted; never rejects. */
+export function sleep(timers: Timers, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const timer = timers.after(delayMs, done);
+    signal?.addEventListener('abort', done, { once: true });
+    function done(): void {
+      timer[Symbol.dispose]();
+      signal?.removeEventListener('abort', done);
+      resolve();
+    }
+  });
+}
+
+/**
+ * Ends work early: aborted with the signal of the work around it, by itself, and when it is disposed of. Stands in place of
+ * AbortSignal.any: Node (26.10) keeps such a signal, with all that its listeners hold, until it is aborted.
+ */
+export class InnerAbort extends AbortController implements Disposable {
+  readonly #leave: () => void;
+
+  constructor(outer: AbortSignal) {
+    super();
+    const abort = () => this.abort();
+    outer.addEventListener('abort', abort, { once: true });
+    this.#leave = () => outer.removeEventListener('abort', abort);
+    if (outer.aborted) abort();
+  }
+
+  [Symbol.dispose](): void {
+    this.#leave();
+    this.abort();
+  }
+}
+
+/** Resolves to whether `work` has ended within `limitMs`; the work goes on. Rejects as `work` does in that time. */
+export async function endsWithin(
+  timers: Timers,
+  work: Promise<unknown> | undefined,
+  limitMs: number,
+): Promise<boolean> {
+  const enough = new AbortController();
+  try {
+    const late = sleep(timers, limitMs, enough.signal).then(() => false);
+    return await Promise.race([Promise.resolve(work).then(() => true), late]);
+  } finally {
+    enough.abort();
+  }
+}
+
+/**
+ * Waits for `work`, but no longer than `signal` allows. Rejects with the error of `late` as soon as the signal is aborted. The
+ * work may ignore the signal, as a hanging credentials provider does. A later result of the work is ignored.
+ */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal, late: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    function onAbort(): void {
+      reject(late());
+    }
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+// Runs many deadlines under one timer: the timer waits for the nearest deadline, and then calls every deadline that
+// is due.
+
+export interface Deadline {
+  /** Monotonic. May be changed while waiting, followed by `add` when it moved closer. */
+  dueAtMs: number;
+  /** Only the sweep writes it: the place among its deadlines, below 0 when it has left. A deadline is in one sweep only. */
+  place?: number;
+  /** Called once; the entry has left the sweep by then and may be added again. */
+  onDue(nowMs: number): void;
+}
+
+/** Time between two sweeps at least; attempt timeouts start at 200 ms, so that they are late by a twentieth at most. */
+const GRANULARITY_MS = 10;
+/** The runtime's timer counts whole milliseconds and may be early by less than that. */
+const EARLY_MS = 1;
+/**
+ * Deadlines that one turn of the loop calls at most: each may send a datagram or answer a client, in 30 to 100 microseconds.
+ * Thousands are due together when an upstream falls silent under load.
+ */
+const DUE_PER_TURN = 64;
+const SWEEP_MS = 2;
+
+export class DeadlineSweep {
+  readonly #clock: Clock;
+  readonly #timers: Timers;
+  /** In no order: a set would be rebuilt every few hundred questions. */
+  readonly #waiting: Deadline[] = [];
+  #timer: Disposable | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(clock: Clock, timers: Timers) {
+    this.#clock = clock;
+    this.#timers = timers;
+  }
+
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  add(deadline: Deadline): void {
+    if (!isWaiting(deadline)) deadline.place = this.#waiting.push(deadline) - 1;
+    // with timeouts of similar length a timer that was set for an older entry is nearly always close enough
+    if (deadline.dueAtMs < this.#timerAtMs - GRANULARITY_MS) this.#arm(deadline.dueAtMs);
+  }
+
+  delete(deadline: Deadline): void {
+    const { place } = deadline;
+    if (!isWaiting(deadline) || place === undefined) return;
+    deadline.place = -1;
+    const last = this.#waiting.pop();
+    if (last === undefined || last === deadline) return;
+    this.#waiting[place] = last;
+    last.place = place;
+  }
+
+  /** Forgets all deadlines without calling them. */
+  close(): void {
+    for (const deadline of this.#waiting.splice(0)) deadline.place = -1;
+    this.#disarm();
+  }
+
+  #arm(dueAtMs: number): void {
+    this.#disarm();
+    const delayMs = Math.max(dueAtMs - this.#clock.monotonicMs(), GRANULARITY_MS);
+    this.#timerAtMs = this.#clock.monotonicMs() + delayMs;
+    this.#timer = this.#timers.after(delayMs, () => this.#sweep());
+  }
+
+  #disarm(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  #sweep(): void {
+    this.#disarm();
+    const nowMs = this.#clock.monotonicMs();
+    const due = this.#waiting.filter(({ dueAtMs }) => dueAtMs <= nowMs + EARLY_MS);
+    due.sort((a, b) => a.dueAtMs - b.dueAtMs);
+    const isOver = turnBound(SWEEP_MS);
+    let called = 0;
+    for (const deadline of due) {
+      // a deadline called before may have deleted this one
+      if (!isWaiting(deadline)) continue;
+      if (called === DUE_PER_TURN || (called > 0 && isOver())) {
+        this.#disarm();
+        this.#timerAtMs = nowMs;
+        this.#timer = this.#timers.after(0, () => this.#sweep());
+        return;
+      }
+      called++;
+      this.delete(deadline);
+      deadline.onDue(nowMs);
+    }
+    let nearestMs = Number.POSITIVE_INFINITY;
+    for (const deadline of this.#waiting) nearestMs = Math.min(nearestMs, deadline.dueAtMs);
+    if (nearestMs < this.#timerAtMs) this.#arm(nearestMs);
+  }
+}
+
+function isWaiting({ place }: Deadline): boolean {
+  return place !== undefined && place >= 0;
 }

@@ -2,7 +2,7 @@
  * Returns memory to the system that this process holds and does not need now, and tells V8 how large its heap may grow. The rooms
  * decide when: after a start, around a poll by the AWS clients, and from time to time. `main.ts` loads this file before all others.
  */
-import type { Timers } from './timers.ts';
+import type { Timers } from './clock.ts';
 
 export interface OwnMemory {
   /**

@@ -11,10 +11,9 @@
  */
 import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { type Pause, type SliceFigures, Slices } from '../runtime/slices.ts';
-import type { Timers } from '../runtime/timers.ts';
 import { readInto, removeLeftovers, replaceFile, withOpened } from './atomic-file.ts';
 import {
   attempt,

@@ -7,8 +7,7 @@ import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } fro
 import { dirname } from 'node:path';
 import type { Log } from '../log/log.ts';
 import { FewAtOnce } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Timers } from '../runtime/timers.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 
 /** An open file. Writes, and reads without a position, continue where the last one ended. */

@@ -9,8 +9,7 @@
  */
 import { constants } from 'node:fs';
 import type { Log } from '../log/log.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Timers } from '../runtime/timers.ts';
+import type { Clock, Timers } from '../runtime/clock.ts';
 import { closing, syncDirectory } from './atomic-file.ts';
 import {
   attempt,

@@ -6,8 +6,7 @@
  */
 import type { Log, Message } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock } from '../runtime/clock.ts';
-import { endsWithin, type Timers } from '../runtime/timers.ts';
+import { type Clock, endsWithin, type Timers } from '../runtime/clock.ts';
 import type { Failure } from './file-system.ts';
 
 /** How a write ended; `unchanged` says that there was nothing to write. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ControlRoute } from '../../src/admin/control-route.ts';
 import { type ControlServer, startControlServer } from '../../src/admin/control-server.ts';
-import type { Timers } from '../../src/runtime/timers.ts';
+import type { Timers } from '../../src/runtime/clock.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 

@@ -74,7 +74,7 @@ t.test(
         (to) => to !== 'runtime/clock.ts' && !pure.some((room) => isIn(to, room)),
       );
       t.strictSame(others, [], path);
-      t.strictSame(linesWith(code, /\b(?:async|await|class)\b/), [], path);
+      t.strictSame(linesWith(code, /\b(?:async|await|class|Timers|systemTimers)\b/), [], path);
     }
     const writers = files.filter(({ code }) => /\b(?:failuresToDisconnect|successesToConnect):/.test(code));
     t.strictSame(

@@ -7,7 +7,7 @@ import { type CredentialUse, Endings, endingsIn } from '../../src/far-side/endin
 import { LocalFiles, SharedFiles } from '../../src/far-side/local-files.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
 import type { Observation } from '../../src/records/observation.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers } from '../../src/runtime/clock.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { fileOf, pem } from './api-server.ts';
 import { contextOf } from './polling.ts';

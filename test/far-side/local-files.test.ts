@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { LocalFiles, whyUnread } from '../../src/far-side/local-files.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers } from '../../src/runtime/clock.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
 t.test('a readable file is read, and any other is refused with its reason', async (t) => {

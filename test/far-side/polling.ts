@@ -5,7 +5,7 @@ import { createPolls, type PollSettings } from '../../src/far-side/far-side-thre
 import { LocalFiles } from '../../src/far-side/local-files.ts';
 import type { FarSource, PollDeps } from '../../src/far-side/poll.ts';
 import type { Observation, SourceContext } from '../../src/records/observation.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers } from '../../src/runtime/clock.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
 export const NOW_MS = Date.parse('2026-03-01T12:00:00Z');

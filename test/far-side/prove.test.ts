@@ -6,7 +6,7 @@ import { queryObjects } from 'node:v8';
 import t, { type Test } from 'tap';
 import { type ProofRequest, Prover } from '../../src/far-side/handshake.ts';
 import type { CheckResult } from '../../src/records/endpoint-record.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers } from '../../src/runtime/clock.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
 import { PATIENCE_MS, until } from '../helpers/patience.ts';
 

@@ -4,7 +4,7 @@ import { startSandbox } from '../../sandbox/sandbox.ts';
 import type { HeadOutcome } from '../../src/far-side/head.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
 import { createSignOfLife, type SignOfLifeOptions } from '../../src/refresh/link-probe.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers } from '../../src/runtime/clock.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { headHere } from './region.ts';

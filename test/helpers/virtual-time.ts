@@ -1,5 +1,4 @@
-import type { Clock } from '../../src/runtime/clock.ts';
-import type { Timers } from '../../src/runtime/timers.ts';
+import type { Clock, Timers } from '../../src/runtime/clock.ts';
 
 interface Waiting {
   readonly atMs: number;

@@ -6,7 +6,7 @@ import {
   logBackgroundFailures,
   noteFailure,
 } from '../../src/runtime/background.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers } from '../../src/runtime/clock.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { until } from '../helpers/patience.ts';
 

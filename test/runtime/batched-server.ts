@@ -2,10 +2,9 @@
 
 import { VERDICT } from '../../src/protocol/wire/query.ts';
 import { writeEmptyReply } from '../../src/protocol/wire/reply.ts';
-import { type Clock, systemClock } from '../../src/runtime/clock.ts';
+import { type Clock, systemClock, systemTimers, type Timers } from '../../src/runtime/clock.ts';
 import type { Libc } from '../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { systemTimers, type Timers } from '../../src/runtime/timers.ts';
 import type { Upstream } from '../../src/serving/forwarder/exchange.ts';
 import { Forwarder } from '../../src/serving/forwarder/forwarder.ts';
 import { BatchedUdpSockets } from '../../src/serving/forwarder/udp-batched.ts';

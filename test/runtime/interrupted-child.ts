@@ -4,9 +4,8 @@
  */
 import { once } from 'node:events';
 import { dlopen } from 'node:ffi';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../src/runtime/clock.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
 import { batchedServer } from './batched-server.ts';
 
 const upstreamPort = Number(process.argv[2]);

@@ -1,7 +1,7 @@
 /** What a suspend of the host does to clocks and timers, with clocks that a test moves. */
 import t from 'tap';
-import { SuspendMeter } from '../../src/runtime/clock.ts';
-import { SystemTimers } from '../../src/runtime/timers.ts';
+import { SystemTimers } from '../../src/runtime/clock.ts';
+import { SuspendMeter } from '../../src/runtime/suspends.ts';
 import { until } from '../helpers/patience.ts';
 
 /** A meter over clocks that a test moves. */

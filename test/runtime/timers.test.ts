@@ -2,7 +2,7 @@
 import { getEventListeners } from 'node:events';
 import { mock } from 'node:test';
 import t from 'tap';
-import { InnerAbort, SystemTimers } from '../../src/runtime/timers.ts';
+import { InnerAbort, SystemTimers } from '../../src/runtime/clock.ts';
 
 const DAY_MS = 86_400_000;
 

@@ -5,7 +5,7 @@ import t from 'tap';
 import { callSandbox } from '../../sandbox/control-client.ts';
 import { startSandbox } from '../../sandbox/sandbox.ts';
 import { Prover } from '../../src/far-side/handshake.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemTimers } from '../../src/runtime/clock.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 
 t.test('API servers answer by real TLS at the addresses of the interfaces, and at no others', async (t) => {

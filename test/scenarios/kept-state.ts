@@ -1,9 +1,8 @@
 /** The state after an earlier run of the server. */
 
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { FileBackend } from '../../src/store/state-backend.ts';
 import { prepareDirectory } from '../../src/store/state-directory.ts';

@@ -1,9 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import t from 'tap';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemPause } from '../../src/runtime/slices.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
 import { AnswerCache } from '../../src/serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot, type SnapshotLoad } from '../../src/store/answers-snapshot.ts';
 import { collectGarbage } from '../helpers/collect-garbage.ts';

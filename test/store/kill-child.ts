@@ -1,7 +1,6 @@
 import { writeSync } from 'node:fs';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { FileBackend } from '../../src/store/state-backend.ts';
 import { StateStore } from '../../src/store/state-store.ts';

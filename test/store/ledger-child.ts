@@ -1,7 +1,6 @@
 import { writeSync } from 'node:fs';
 import { createProcessLog } from '../../src/log/pino-log.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
+import { systemClock, systemTimers } from '../../src/runtime/clock.ts';
 import { Ledger } from '../../src/store/ledger.ts';
 
 /**

@@ -19,8 +19,7 @@ import {
   SourceError,
   unanswered,
 } from '../../records/observation.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import { untilAborted } from '../../runtime/timers.ts';
+import { type Clock, untilAborted } from '../../runtime/clock.ts';
 import { redacted } from '../aws/failure.ts';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
 import { hostOf } from '../outbound.ts';

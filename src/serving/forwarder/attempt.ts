@@ -6,8 +6,8 @@
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import { isAboutName, type ResponseIndex, refusesEdns } from '../../protocol/wire/response-records.ts';
+import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import {
   Exchange,
   type ExchangeEnd,

@@ -9,9 +9,8 @@ import { acceptResponse } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import type { Clock, Timers } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { Timers } from '../../runtime/timers.ts';
 
 export interface TransportKind {
   open(upstream: Upstream, context: TransportContext): Transport;

@@ -21,10 +21,9 @@ import { LimitLog, type Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { nameFromWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import { type Clock, DeadlineSweep, type Timers } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
-import { DeadlineSweep, type Timers } from '../../runtime/timers.ts';
 import type { Reply, Route } from '../turn.ts';
 import {
   DEFAULT_SETTINGS,

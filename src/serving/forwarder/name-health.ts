@@ -34,7 +34,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { isAboutName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
 import { RCODE, TYPE, typeName } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
-import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
+import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
 import type { AttemptListener } from './attempt.ts';
 import type { UpstreamReply } from './exchange.ts';
 import { domainDepth, type Question, queryDomainDepth } from './question.ts';

@@ -9,8 +9,7 @@ import { isAboutName, readAddresses, replyName } from '../../protocol/wire/respo
 import { isStaleError, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { Timers } from '../../runtime/timers.ts';
+import type { Clock, Timers } from '../../runtime/clock.ts';
 import { type Difference, FORWARDER_MESSAGES, type Opinion } from './forwarder-report.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './question.ts';
 

@@ -7,7 +7,7 @@
  */
 import { isAboutName, replyName } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
-import type { Deadline } from '../../runtime/timers.ts';
+import type { Deadline } from '../../runtime/clock.ts';
 import type { Reply } from '../turn.ts';
 import type { Attempt, AttemptListener } from './attempt.ts';
 import type { UpstreamFailure, UpstreamReply } from './exchange.ts';

@@ -10,8 +10,9 @@
  *
  * At most one probe of an upstream is under way, and at most one waits.
  */
+
+import type { Timers } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { Timers } from '../../runtime/timers.ts';
 import type { AttemptListener } from './attempt.ts';
 import { isSameQuestion, PROBE_QUESTION, type Question } from './question.ts';
 

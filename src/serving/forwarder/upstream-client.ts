@@ -6,8 +6,8 @@ import type { Log } from '../../log/log.ts';
 import { FLAG } from '../../protocol/wire/header.ts';
 import { type ResponseIndex, replyName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
+import type { DeadlineSweep } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { DeadlineSweep } from '../../runtime/timers.ts';
 import {
   Attempt,
   type AttemptHost,

@@ -9,8 +9,7 @@ import type { NetworkInterfaceInfo } from 'node:os';
 import type { Log } from '../../log/log.ts';
 import { isIpv6LinkLocal, isLoopbackText } from '../../protocol/words/address-text.ts';
 import { inBackground } from '../../runtime/background.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { Timers } from '../../runtime/timers.ts';
+import type { Clock, Timers } from '../../runtime/clock.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 
 export interface ListenAddress {

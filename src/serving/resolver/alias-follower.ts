@@ -23,8 +23,7 @@ import {
   MAX_ALIASES,
 } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isStaleError, RCODE } from '../../protocol/words/codes.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { Timers } from '../../runtime/timers.ts';
+import type { Clock, Timers } from '../../runtime/clock.ts';
 import { ORIGIN } from '../counters.ts';
 import { PENDING, type Reply, type Route, relay, Turn } from '../turn.ts';
 import { isCut } from './fetched-answers.ts';

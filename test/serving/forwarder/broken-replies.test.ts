@@ -1,8 +1,7 @@
 /** Replies that nobody can read, over real sockets: the upstream is charged with them, and the next one is asked at once. */
 import t from 'tap';
-import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemClock, systemTimers, type Timers } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
 import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Deadline, DeadlineSweep } from '../../../src/runtime/timers.ts';
+import { type Deadline, DeadlineSweep } from '../../../src/runtime/clock.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 
 function deadline(time: VirtualTime, inMs: number, onDue: (atMs: number) => void): Deadline {

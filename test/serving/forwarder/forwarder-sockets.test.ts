@@ -1,8 +1,7 @@
 /** The whole forwarder over real sockets, against upstreams made by hand on loopback. */
 import t, { type Test } from 'tap';
-import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { systemTimers } from '../../../src/runtime/timers.ts';
 import type { Upstream } from '../../../src/serving/forwarder/exchange.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/serving/forwarder/forwarder.ts';
 import type { OpenUdpSocket } from '../../../src/serving/forwarder/udp.ts';

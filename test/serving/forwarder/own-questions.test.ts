@@ -1,9 +1,8 @@
 /** Questions of our own, for the refresh journey: text, a second upstream, and stale answers that confirm nothing. */
 import t from 'tap';
 import { EXTENDED_ERROR } from '../../../src/protocol/words/codes.ts';
-import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { systemTimers } from '../../../src/runtime/timers.ts';
 import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS } from '../../helpers/patience.ts';

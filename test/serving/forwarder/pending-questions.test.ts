@@ -1,6 +1,6 @@
 /** Which question gives way when too many are on their way, and which questions are the same. */
 import t from 'tap';
-import { DeadlineSweep } from '../../../src/runtime/timers.ts';
+import { DeadlineSweep } from '../../../src/runtime/clock.ts';
 import { DEFAULT_SETTINGS } from '../../../src/serving/forwarder/exchange.ts';
 import { PendingQuestion } from '../../../src/serving/forwarder/pending-question.ts';
 import { PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';

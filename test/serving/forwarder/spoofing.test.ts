@@ -5,9 +5,8 @@
  * `EXCHANGES` (100,000) and `SPOOF_SECONDS` (2) make it longer.
  */
 import t from 'tap';
-import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { systemTimers } from '../../../src/runtime/timers.ts';
 import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
 import type { OpenUdpSocket, UpstreamSocketEvents } from '../../../src/serving/forwarder/udp.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';

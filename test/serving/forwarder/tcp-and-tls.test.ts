@@ -2,9 +2,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
-import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemClock, systemTimers } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { systemTimers } from '../../../src/runtime/timers.ts';
 import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
 import { openTcp } from '../../../src/serving/forwarder/tcp.ts';
 import { tls } from '../../../src/serving/forwarder/tls.ts';

@@ -9,10 +9,9 @@ import { writeEmptyReply, writeHeaderOnlyReply } from '../../../src/protocol/wir
 import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';
 import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
+import { type Clock, systemClock, systemTimers, type Timers } from '../../../src/runtime/clock.ts';
 import type { Libc } from '../../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
 import {
   ClientAccess,
   ClientAddressBook,
