@@ -19,18 +19,25 @@ import {
 import { perSource } from '../records/sources.ts';
 import type { Steps } from '../runtime/slices.ts';
 import {
+  attemptRead,
   type CheckedList,
+  count,
   decodeList,
   type Encoded,
   type Envelope,
   encodeList,
+  flag,
+  list,
   MAX_ITEMS,
   moment,
   name,
+  object,
+  type Reader,
+  text,
   time,
   type Written,
+  word as words,
 } from './checked-json.ts';
-import { attemptRead, count, flag, list, object, type Reader, text, word as words } from './shape.ts';
 import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 /** Far more than 1,000 clusters need, and read in a moment. */

@@ -8,7 +8,18 @@
  */
 import * as v from 'valibot';
 import { isDeeperThan } from '../records/endpoint-record.ts';
-import { attemptRead, count, flag, list, number, object, type Reader, table, text, word } from './shape.ts';
+import {
+  attemptRead,
+  count,
+  flag,
+  list,
+  number,
+  object,
+  type Reader,
+  table,
+  text,
+  word,
+} from './checked-json.ts';
 
 const texts = list(text);
 const place = { cluster: text, region: v.optional(text) };

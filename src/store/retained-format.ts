@@ -22,9 +22,10 @@ import {
   isTime,
   moment,
   name,
+  object,
+  text,
   time,
 } from './checked-json.ts';
-import { object, text } from './shape.ts';
 import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 

@@ -273,12 +273,7 @@ t.test('one writer decides when state is written; formats know no file, and the 
   const importsOf = (path: string) =>
     (room.find((file) => file.path === path)?.imports ?? []).filter((target) => isIn(target, 'store'));
   for (const { path } of room.filter((file) => file.path.endsWith('-format.ts'))) {
-    const known = [
-      'store/checked-json.ts',
-      'store/shape.ts',
-      'store/state-format.ts',
-      'store/store-messages.ts',
-    ];
+    const known = ['store/checked-json.ts', 'store/state-format.ts', 'store/store-messages.ts'];
     const own = path === 'store/state-format.ts' ? importsOf(path) : known;
     t.strictSame(
       importsOf(path).filter((target) => !own.includes(target)),

@@ -11,7 +11,7 @@ import {
   table,
   text,
   word,
-} from '../../src/store/shape.ts';
+} from '../../src/store/checked-json.ts';
 
 const kind = <const Kind extends string, const Members extends v.ObjectEntries>(
   kind: Kind,
