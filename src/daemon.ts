@@ -22,7 +22,7 @@ import { loadLate } from './runtime/memory.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';
 import { LocalZonesError } from './serving/local-zones/own-zones.ts';
-import { removeLeftovers, replaceFile } from './store/atomic-file.ts';
+import { removeLeftovers, replaceFile } from './store/file-system.ts';
 import type { LoadFault } from './store/state-backend.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 

@@ -14,15 +14,15 @@ import type { Log } from '../log/log.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { type Pause, type SliceFigures, Slices } from '../runtime/slices.ts';
-import { readInto, removeLeftovers, replaceFile, withOpened } from './atomic-file.ts';
 import {
   attempt,
-  type Failure,
   type FileSystem,
-  failureOf,
   type OpenFile,
-  StoreError,
+  readInto,
+  removeLeftovers,
+  replaceFile,
   systemFiles,
+  withOpened,
 } from './file-system.ts';
 import {
   agedEntry,
@@ -43,7 +43,7 @@ import {
 } from './snapshot-format.ts';
 import { BlockedFiles, type Fault, type LoadFault, pruneSetAside, setAside } from './state-backend.ts';
 import { faultOf, newerFault } from './state-format.ts';
-import { STORE_MESSAGES } from './store-messages.ts';
+import { type Failure, failureOf, STORE_MESSAGES, StoreError } from './store-messages.ts';
 import { Writer } from './writer.ts';
 
 /** The seam to the answer cache; ages and idle times in ms. */

@@ -1,9 +1,9 @@
 /** Reads the ledger without changing it: for the command that shows it, and for the start of the writer. */
 import { join } from 'node:path';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
-import { readTail, readWhole } from './atomic-file.ts';
-import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
+import { attempt, type FileSystem, readTail, readWhole, systemFiles } from './file-system.ts';
 import { type LedgerEntry, MAX_LINE_OCTETS, openLine, parseLine } from './ledger-format.ts';
+import { StoreError } from './store-messages.ts';
 
 /** Far more than the writer ever puts into a file; a larger file is not from the writer. */
 const MAX_FILE_OCTETS = 16 * 1024 * 1024;

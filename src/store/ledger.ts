@@ -10,18 +10,17 @@
 import { constants } from 'node:fs';
 import type { Log } from '../log/log.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
-import { closing, syncDirectory } from './atomic-file.ts';
 import {
   attempt,
+  closing,
   type FileSystem,
-  failureOf,
   type OpenFile,
-  StoreError,
+  syncDirectory,
   systemFiles,
 } from './file-system.ts';
 import { composeLine, type LedgerEvent, type LineParts } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
-import { STORE_MESSAGES } from './store-messages.ts';
+import { failureOf, STORE_MESSAGES, StoreError } from './store-messages.ts';
 import { type WriteEnd, Writer, type WriterState } from './writer.ts';
 
 export interface LedgerOptions {

@@ -6,9 +6,18 @@
  */
 import { basename, dirname, join } from 'node:path';
 import type { Random } from '../runtime/random.ts';
-import { type ReadOutcome, readWhole, removeLeftovers, replaceFile, syncDirectory } from './atomic-file.ts';
-import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
+import {
+  attempt,
+  type FileSystem,
+  type ReadOutcome,
+  readWhole,
+  removeLeftovers,
+  replaceFile,
+  syncDirectory,
+  systemFiles,
+} from './file-system.ts';
 import { type Claim, type DirectoryLock, type Generation, statePath } from './state-directory.ts';
+import { StoreError } from './store-messages.ts';
 
 /** Reading alone, for commands. */
 export interface StateReader {

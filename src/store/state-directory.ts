@@ -13,16 +13,15 @@ import { mkdir, open, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Random } from '../runtime/random.ts';
-import { probeWritable, syncDirectory } from './atomic-file.ts';
 import {
   attempt,
-  type Failure,
   type FileSystem,
-  failureOf,
+  probeWritable,
   type StateDisk,
-  StoreError,
+  syncDirectory,
   systemFiles,
 } from './file-system.ts';
+import { type Failure, failureOf, StoreError } from './store-messages.ts';
 
 export type Generation = 'current' | 'previous';
 

@@ -1,8 +1,8 @@
 /** Describes a kind of state, and reads its newest whole generation without changing any file. */
 import type { Message } from '../log/log.ts';
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
-import type { ReadOutcome } from './atomic-file.ts';
 import type { Decoded, Encoded, Written } from './checked-json.ts';
+import type { ReadOutcome } from './file-system.ts';
 import type { Fault, StateReader } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
 

@@ -12,10 +12,10 @@
  */
 import type { Clock } from '../runtime/clock.ts';
 import { inOneStep, type Pause, Slices, type Steps } from '../runtime/slices.ts';
-import { type Failure, failureOf, StoreError } from './file-system.ts';
 import { BlockedFiles, type LoadFault, type StateBackend } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
 import { readState, type SaveReason, type StateFormat } from './state-format.ts';
+import { type Failure, failureOf, StoreError } from './store-messages.ts';
 import { Writer, type WriterParts, type WriterState } from './writer.ts';
 
 export interface StateStoreParts extends WriterParts {

@@ -1,4 +1,4 @@
-/** Declares the log lines of what is kept on disk. */
+/** What the room says: its one error, a failure as an outcome, and its log lines. */
 import { messages } from '../log/log.ts';
 
 const FAILURE = { code: "the system's code, such as ENOSPC", detail: 'the failed step and its path' };
@@ -9,6 +9,36 @@ const VERDICTS = {
   full: 'no room',
   refused: 'not usable',
 };
+
+/** An action on a file of the state directory that failed. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  /** The system's own code (`ENOSPC`, `EROFS`, `EACCES`, `EIO`, ...), or one of ours in the same form. */
+  readonly code: string;
+  /** The action that failed, a verb phrase: `fsync`, `create directory`. */
+  readonly action: string;
+  readonly path: string;
+
+  constructor(action: string, path: string, code: string, detail?: string) {
+    super(`${action} "${path}": ${detail ?? code}`);
+    this.code = code;
+    this.action = action;
+    this.path = path;
+  }
+}
+
+/** A failed action as an outcome. */
+export interface Failure {
+  readonly kind: 'failed';
+  /** As in StoreError; `INTERNAL` for a defect. */
+  readonly code: string;
+  readonly detail: string;
+}
+
+export function failureOf(error: unknown): Failure {
+  const code = error instanceof StoreError ? error.code : 'INTERNAL';
+  return { kind: 'failed', code, detail: error instanceof Error ? error.message : String(error) };
+}
 
 export const STORE_MESSAGES = messages({
   diskHangs: {

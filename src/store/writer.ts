@@ -7,7 +7,7 @@
 import type { Log, Message } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import { type Clock, endsWithin, type Timers } from '../runtime/clock.ts';
-import type { Failure } from './file-system.ts';
+import type { Failure } from './store-messages.ts';
 
 /** How a write ended; `unchanged` says that there was nothing to write. */
 export type WriteEnd = { readonly kind: 'saved' | 'written' | 'unchanged' } | Failure;

@@ -281,7 +281,7 @@ t.test('one writer decides when state is written; formats know no file, and the 
       path,
     );
   }
-  const disk = ['store/atomic-file.ts'];
+  const disk = ['store/file-system.ts'];
   t.strictSame(
     importsOf('store/state-store.ts').filter((target) => disk.includes(target)),
     [],

@@ -13,8 +13,14 @@ import {
 import { join } from 'node:path';
 import t from 'tap';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { readWhole, removeLeftovers, replaceFile } from '../../src/store/atomic-file.ts';
-import { type FileSystem, StoreError, systemFiles } from '../../src/store/file-system.ts';
+import {
+  type FileSystem,
+  readWhole,
+  removeLeftovers,
+  replaceFile,
+  systemFiles,
+} from '../../src/store/file-system.ts';
+import { StoreError } from '../../src/store/store-messages.ts';
 import { filesWith, type Operation, systemError, watchedFiles } from './faulty-files.ts';
 
 const LIMIT = 1 << 20;

@@ -1,11 +1,11 @@
 /** A backend that is no disk: whatever keeps octets under a name and a generation can keep the state. */
 import t from 'tap';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
-import { StoreError } from '../../src/store/file-system.ts';
 import { RETAINED } from '../../src/store/retained-format.ts';
 import type { Fault, StateBackend } from '../../src/store/state-backend.ts';
 import type { Claim, Generation } from '../../src/store/state-directory.ts';
 import { StateStore } from '../../src/store/state-store.ts';
+import { StoreError } from '../../src/store/store-messages.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { record, setNumber, wholeSet } from './record-sets.ts';

@@ -1,6 +1,6 @@
 /** What the refresher of retained names publishes, loads, saves and gives up at a reload or a stop. */
 import t from 'tap';
-import { StoreError } from '../../../src/store/file-system.ts';
+import { StoreError } from '../../../src/store/store-messages.ts';
 import { addresses, benchFor, denial, lastOctets, question } from './scripted-upstream.ts';
 
 const name = 'registry.example';
