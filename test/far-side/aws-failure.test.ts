@@ -78,6 +78,21 @@ const rows: readonly Row[] = [
     true,
   ],
   ['AuthFailure for the clock', serviceError('AuthFailure', 401, 'no', HOUR_AHEAD), 'clock-skew', true],
+  [
+    'a deleted key, on a clock that is wrong too: STS',
+    serviceError('InvalidClientTokenId', 403, 'no', HOUR_AHEAD),
+    'refused-credentials',
+    true,
+  ],
+  [
+    'a deleted key, on a clock that is wrong too: EKS',
+    serviceError('UnrecognizedClientException', 403, 'no', HOUR_AHEAD),
+    'refused-credentials',
+    true,
+  ],
+  ['the account is blocked', serviceError('Blocked', 401), 'denied', true],
+  ['the account is not verified', serviceError('PendingVerification', 400), 'denied', true],
+  ['a refusal with a code of its own', serviceError('AccountSuspendedException', 403), 'denied', true],
   ['the token has expired', serviceError('ExpiredToken', 403), 'expired-credentials', true],
   [
     'EKS finds the token expired',
@@ -249,5 +264,5 @@ t.test('secrets of an answer are not in the text', async (t) => {
   for (const hidden of [secret, token, 'AKIAIOSFODNN7EXAMPLE']) t.notMatch(bug.detail, hidden, 'bug');
   const encoded = 'You may not. Encoded authorization failure message: 4Yx-_9 tail';
   t.equal(redacted(encoded), 'You may not.');
-  t.ok(redacted('a b '.repeat(500)).length < 310, 'long texts are cut');
+  t.ok(redacted('a b '.repeat(500)).length < 510, 'long texts are cut');
 });

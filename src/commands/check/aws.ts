@@ -266,15 +266,44 @@ function deniedFindings(
   { cluster: { name, region, route53 } }: SiteEndpoint,
 ): readonly Finding[] {
   const action = /perform: ([a-z0-9-]+:\w+)/i.exec(detail)?.[1];
+  if (action === undefined && ACCOUNT_REFUSED.test(detail))
+    return problem('permission-denied', `AWS refuses the account: ${detail}`, ASK_ABOUT_ACCOUNT);
+  const text = `AWS denies ${action ?? `the source ${source}`} for cluster "${name}"`;
+  const policy = denyingPolicy(detail);
+  if (policy !== undefined) {
+    const by = `${text} by ${/^[aeiou]/.test(policy.kind) ? 'an' : 'a'} ${policy.kind}`;
+    return problem(
+      'permission-denied',
+      policy.arn === undefined ? by : `${by}: ${policy.arn}`,
+      `have the ${policy.kind} changed by those who own it: while it denies, a statement that allows does not help`,
+    );
+  }
   const account = /arn:[a-z-]+:(?:iam|sts)::(\d{12}):/.exec(detail)?.[1];
   const statements = missingStatements(source, { name, region, zoneId: route53?.zoneId }, action, account);
-  const text = `AWS denies ${action ?? `the source ${source}`} for cluster "${name}"`;
-  const policy = JSON.stringify(statements.length === 1 ? statements[0] : statements);
+  const missing = JSON.stringify(statements.length === 1 ? statements[0] : statements);
   return problem(
     'permission-denied',
     text,
-    `add this statement to the policy of the server's role or user: ${policy}`,
+    `add this statement to the policy of the server's role or user: ${missing}`,
   );
+}
+
+const ACCOUNT_REFUSED = /"(Blocked|PendingVerification|OptInRequired|Account\w+)"/;
+const ASK_ABOUT_ACCOUNT =
+  'see the bill, the mail and the support cases of the account; the endpoint is answered from what is kept meanwhile';
+
+/**
+ * The policy that denies, where a statement in the policy of the role or user would not help. AWS names one kind at a time, and
+ * its ARN within the account or organization (IAM User Guide, "Troubleshoot access denied error messages").
+ */
+function denyingPolicy(
+  detail: string,
+): { readonly kind: string; readonly arn: string | undefined } | undefined {
+  const [, denies, allowsNot] =
+    /with an explicit deny in an? ([\w -]+)|because no ([\w -]+) allows/.exec(detail) ?? [];
+  const kind = denies ?? allowsNot;
+  if (kind === undefined || allowsNot === 'identity-based policy') return undefined;
+  return { kind, arn: /explicit deny in [\w -]+: (arn:\S+)/.exec(detail)?.[1] };
 }
 
 function unreachable(detail: string, { config }: Site, named: readonly NamedProxy[]): readonly Finding[] {

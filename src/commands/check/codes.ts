@@ -163,7 +163,7 @@ const endpoints = {
 
 const aws = {
   'permission-denied': problem(
-    'AWS denies a call that a source makes. The fix is the exact statement that the policy lacks.',
+    'AWS denies a call that a source makes. The fix is the exact statement that the policy lacks, or the policy that denies.',
     'The source never confirms an address. A change of the addresses before the outage is not noticed.',
   ),
   'credentials-missing': problem(

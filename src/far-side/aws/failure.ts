@@ -21,7 +21,17 @@ export interface AwsFailure extends SourceFailure {
   readonly refusesCredentials: boolean;
 }
 
-const DENIED = new Set(['AccessDenied', 'AccessDeniedException', 'UnauthorizedOperation', 'OptInRequired']);
+const DENIED = new Set([
+  'AccessDenied',
+  'AccessDeniedException',
+  'Blocked', // the account
+  'OptInRequired',
+  'PendingVerification', // the account
+  'UnauthorizedOperation',
+]);
+
+/** No account has this key, whatever the clock says: the SDK retries none of these codes with a corrected clock either. */
+const UNKNOWN_KEY = new Set(['InvalidAccessKeyId', 'InvalidClientTokenId', 'UnrecognizedClientException']);
 
 const INVALID_CREDENTIALS = new Set([
   'AuthFailure',
@@ -157,20 +167,27 @@ function explainAnswer(seen: SeenError, wallMs: number): Explanation {
   const isSkewed = Math.abs(skewMs) >= TOLERATED_SKEW_MS;
   const refusesCredentials = EXPIRED.has(name) || INVALID_CREDENTIALS.has(name);
   const answer = `aws answered ${status ?? 'an error'} "${redacted(name)}"`;
-  if (SKEWED.has(name) || (refusesCredentials && isSkewed)) {
+  if (SKEWED.has(name) || (refusesCredentials && isSkewed && !UNKNOWN_KEY.has(name))) {
     const by = seen.dateMs === undefined ? '' : `: the clock of this host is ${describeSkew(skewMs)}`;
     return { reason: 'clock-skew', detail: answer + by, refusesCredentials };
   }
   if (refusesCredentials) {
     const reason: FailureReason = EXPIRED.has(name) ? 'expired-credentials' : 'refused-credentials';
-    return { reason, detail: `${answer}: the credentials are not accepted`, refusesCredentials };
+    const clock = isSkewed ? `, and the clock of this host is ${describeSkew(skewMs)}` : '';
+    return { reason, detail: `${answer}: the credentials are not accepted${clock}`, refusesCredentials };
   }
   if (THROTTLED.has(name) || status === 429) return { reason: 'throttled', detail: answer };
-  if (DENIED.has(name)) return { reason: 'denied', detail: redacted(`${answer}: ${seen.message}`) };
+  if (DENIED.has(name) || isUnknownDenial(name, status))
+    return { reason: 'denied', detail: redacted(`${answer}: ${seen.message}`) };
   if (status === 404 || /^NoSuch|NotFound/.test(name)) return { reason: 'not-found', detail: answer };
   if (status === undefined) return { reason: 'malformed', detail: answer };
   // 5xx: the service failed; anything else: the request was wrong, which is a fault of this server
   return { reason: status >= 500 ? 'service-error' : 'internal', detail: answer };
+}
+
+/** 403 denies whatever its code is, except where the code says that something does not exist. */
+function isUnknownDenial(name: string, status: number | undefined): boolean {
+  return status === 403 && !/^NoSuch|NotFound/.test(name);
 }
 
 /** Failures between this host and the proxy; undefined: the proxy is not the cause. */
@@ -350,7 +367,7 @@ function lowerFirst(words: string): string {
   return words.charAt(0).toLowerCase() + words.slice(1);
 }
 
-const LONGEST_DETAIL = 300;
+const LONGEST_DETAIL = 500; // a denial names user, action, resource and policy, by their ARNs
 
 /** One line without possible secrets: key IDs, long runs of base64 (keys, tokens, encoded messages). */
 export function redacted(message: string): string {

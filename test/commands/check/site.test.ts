@@ -27,6 +27,47 @@ async function ofAws(one: Site): Promise<readonly Finding[]> {
   return [...(await awsFindings(one, answers)), ...clusterFindings(answers, one, DEMO)];
 }
 
+const WHO =
+  'User: arn:aws:iam::111122223333:user/site is not authorized to perform: eks:DescribeCluster on resource: x';
+const STATEMENT = /^add this statement .*"Action":"eks:DescribeCluster"/;
+
+/** As AWS words them: only one that lacks an identity-based policy is mended by a statement of ours. */
+const DENIALS: readonly (readonly [code: string, message: string, expected: object])[] = [
+  [
+    'AccessDeniedException',
+    `${WHO} because no identity-based policy allows the eks:DescribeCluster action`,
+    { fix: STATEMENT },
+  ],
+  [
+    'AccessDeniedException',
+    `${WHO} with an explicit deny in a service control policy: arn:aws:organizations::1:policy/o-1/service_control_policy/p-1`,
+    {
+      text: /denies eks:DescribeCluster for cluster "demo" by a service control policy: arn:aws:organizations::1:\S*\/p-1$/,
+      fix: /^have the service control policy changed/,
+    },
+  ],
+  [
+    'AccessDeniedException',
+    `${WHO} because no VPC endpoint policy allows the eks:DescribeCluster action`,
+    { text: /by a VPC endpoint policy$/, fix: /^have the VPC endpoint policy changed/ },
+  ],
+  [
+    'AccessDeniedException',
+    `${WHO} because no permissions boundary allows the eks:DescribeCluster action`,
+    { text: /by a permissions boundary$/, fix: /^have the permissions boundary changed/ },
+  ],
+  [
+    'AccessDeniedException',
+    `${WHO} with an explicit deny in an identity-based policy`,
+    { text: /by an identity-based policy$/, fix: /^have the identity-based policy changed/ },
+  ],
+  [
+    'Blocked',
+    'Your account is currently blocked',
+    { text: /refuses the account: .*Your account is currently blocked/, fix: /account/ },
+  ],
+];
+
 t.test('AWS: green, then every fault of the account and of the Region', async (t) => {
   const sandbox = await startRegion(t);
   const one = await site(t);
@@ -44,6 +85,12 @@ t.test('AWS: green, then every fault of the account and of the Region', async (t
     { code: 'permission-denied', fix: '"Action":"ec2:DescribeNetworkInterfaces","Resource":"*"' },
   ]);
   sandbox.faults.clear();
+
+  for (const [code, message, expected] of DENIALS) {
+    sandbox.faults.add({ service: 'eks', kind: 'error', status: 403, code, message });
+    t.match((await ofAws(one))[0], { code: 'permission-denied', severity: 'problem', ...expected }, message);
+    sandbox.faults.clear();
+  }
 
   for (const [kind, expected] of [
     ['expire', { code: 'credentials-expired', severity: 'problem' }],
