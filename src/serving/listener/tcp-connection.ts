@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net';
 import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/header.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import { type Clock, turnBound } from '../../runtime/clock.ts';
 import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import type { ClientAddress } from './clients.ts';
@@ -24,8 +24,7 @@ export interface ConnectionHost {
   readonly pipelined: number;
   /** Calls `flush()` once, at the end of this turn of the loop. */
   flushSoon(connection: TcpConnection): void;
-  /** Calls `proceed()` once, in a later turn: other connections, and queries over UDP, come first. */
-  proceedLater(connection: TcpConnection): void;
+  readonly sharedTurn: SharedTurn;
   released(connection: TcpConnection): void;
   /** Logs that this limit holds the client back. */
   noteLimit(limit: string, client: ClientAddress): void;
@@ -58,7 +57,7 @@ export class TcpConnection {
   #outgoingOctets = 0;
   /** Buffers with replies that the kernel has not taken yet. */
   #held: Uint8Array<ArrayBuffer>[] = [];
-  /** The connection has used its share of this turn, and has more queries. */
+  /** The share of a turn is used, of this connection or of all together, and the connection has more queries. */
   #isProceeding = false;
   #inFlight = 0;
   #isReading = true;
@@ -86,9 +85,9 @@ export class TcpConnection {
     });
   }
 
-  /** Whether the client waits for us: a query is in flight, and no reply is unread. */
+  /** Whether the client waits for us: a query is in flight or waits for its turn, and no reply is unread. */
   get isWaiting(): boolean {
-    return this.#inFlight > 0 && this.#socket.writableLength === 0;
+    return (this.#inFlight > 0 || this.#isProceeding) && this.#socket.writableLength === 0;
   }
 
   /** Reads nothing more; ends when every query is answered and the kernel has taken the replies. */
@@ -173,7 +172,7 @@ export class TcpConnection {
     let messages = 0;
     let used = 0;
     while (this.#hasRoom()) {
-      if (used >= OCTETS_PER_TURN || messages >= MESSAGES_PER_TURN) {
+      if (used >= OCTETS_PER_TURN || messages >= MESSAGES_PER_TURN || this.#host.sharedTurn.isOver()) {
         this.#isProceeding = framer.hasUnread;
         break;
       }
@@ -189,7 +188,7 @@ export class TcpConnection {
       }
     }
     if (used > 0) this.#writeScratch(scratch.subarray(0, used));
-    if (this.#isProceeding) this.#host.proceedLater(this);
+    if (this.#isProceeding) this.#host.sharedTurn.proceedLater(this);
     return messages;
   }
 
@@ -263,5 +262,55 @@ export class TcpConnection {
     if (this.#isProceeding) return;
     if (this.#isAllowed && this.#framer.hasUnread && !this.#framer.isBroken) return;
     this.destroy(this.#endReason);
+  }
+}
+
+/** Connections that proceed in one turn of the loop, each with some tens of KiB at most. */
+const PROCEEDING_PER_TURN = 16;
+
+/**
+ * The share that all connections together have of a turn of the loop: a millisecond for queries that have just come, and as much
+ * for those that have waited. The rest waits: queries over UDP come first.
+ */
+export class SharedTurn {
+  /** Connections with queries that wait, in the order in which they proceed. */
+  #waiting: TcpConnection[] = [];
+  #isDue = false;
+  /** `undefined` until a query has come in this turn. */
+  #isOver: (() => boolean) | undefined;
+  readonly #begin = (): void => {
+    this.#isOver = undefined;
+  };
+
+  isOver(): boolean {
+    if (this.#isOver === undefined) {
+      this.#isOver = turnBound();
+      setImmediate(this.#begin);
+    }
+    return this.#isOver();
+  }
+
+  /** Calls `proceed()` once, in a later turn. */
+  proceedLater(connection: TcpConnection): void {
+    this.#waiting.push(connection);
+    this.#proceedSoon();
+  }
+
+  #proceedSoon(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(() => this.#proceed());
+  }
+
+  #proceed(): void {
+    this.#isDue = false;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#begin();
+    let at = 0;
+    while (at < waiting.length && at < PROCEEDING_PER_TURN && !this.isOver()) waiting[at++]?.proceed();
+    this.#begin();
+    this.#waiting = [...waiting.slice(at), ...this.#waiting];
+    if (this.#waiting.length > 0) this.#proceedSoon();
   }
 }

@@ -14,7 +14,7 @@ import { type ClientAddress, type ClientAddressBook, networkText, parseClientAdd
 import type { Intake } from './intake.ts';
 import { type ListenAddress, systemCode } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
-import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
+import { type ConnectionHost, SCRATCH_OCTETS, SharedTurn, TcpConnection } from './tcp-connection.ts';
 import type { Served, UdpSocket } from './udp.ts';
 
 export interface TcpListenerContext {
@@ -169,8 +169,6 @@ export interface TcpSlotsContext {
 }
 
 const SWEEP_MS = 500;
-/** Connections that proceed in one turn of the loop, each with some tens of KiB at most. */
-const PROCEEDING_PER_TURN = 16;
 const IDLE_FLOOR = 0.05; // of idleMs, when every slot is taken
 
 /** Idle time allowed with `used` of `slots` taken: full up to half of the slots, then down to a twentieth at the last slot. */
@@ -182,6 +180,7 @@ export function idleLimitMs(used: number, slots: number, idleMs: number): number
 export class TcpSlots implements ConnectionHost {
   readonly intake: Intake;
   readonly clock: Clock;
+  readonly sharedTurn = new SharedTurn();
   scratch = new Uint8Array(SCRATCH_OCTETS);
   readonly #clients: ClientAddressBook;
   readonly #timers: Timers;
@@ -190,8 +189,6 @@ export class TcpSlots implements ConnectionHost {
   #limits: TcpLimits;
   #isSweeping = false;
   #toFlush: TcpConnection[] = [];
-  /** Connections that have used their share of a turn, in the order in which they proceed. */
-  #proceeding: TcpConnection[] = [];
 
   constructor(context: TcpSlotsContext, limits: TcpLimits) {
     this.intake = context.intake;
@@ -287,18 +284,6 @@ export class TcpSlots implements ConnectionHost {
 
   renewScratch(): void {
     this.scratch = new Uint8Array(SCRATCH_OCTETS);
-  }
-
-  proceedLater(connection: TcpConnection): void {
-    if (this.#proceeding.length === 0) setImmediate(() => this.#proceed());
-    this.#proceeding.push(connection);
-  }
-
-  #proceed(): void {
-    const now = this.#proceeding.slice(0, PROCEEDING_PER_TURN);
-    this.#proceeding = this.#proceeding.slice(PROCEEDING_PER_TURN);
-    if (this.#proceeding.length > 0) setImmediate(() => this.#proceed());
-    for (const connection of now) connection.proceed();
   }
 
   #flush(): void {

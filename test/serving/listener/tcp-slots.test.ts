@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import { ClientAccess, RateLimit } from '../../../src/serving/listener/clients.ts';
 import { idleLimitMs, type TcpSlots } from '../../../src/serving/listener/tcp.ts';
+import type { Turn } from '../../../src/serving/turn.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { eventually, frame, idOf, ids, listenTcp, query, rcodeOf, StubHandler, TcpClient } from './rig.ts';
 
@@ -245,4 +246,53 @@ t.test('virtual time: while we do not read, the time for a frame stands still', 
   await time.advance(2500);
   client.socket.write(second.subarray(7));
   t.same(ids(await client.atLeast(2)), [1, 2]);
+});
+
+/** Each query takes a millisecond of the loop. */
+class BusyHandler extends StubHandler {
+  onQuery: () => void = () => undefined;
+
+  override answer(turn: Turn): number {
+    this.onQuery();
+    for (const untilMs = performance.now() + 1; performance.now() <= untilMs; );
+    return super.answer(turn);
+  }
+}
+
+t.test(
+  'queries on many connections that come together share a turn by time, and all are answered',
+  async (t) => {
+    let [perTurn, most, taken] = [0, 0, 0];
+    const countTurns = () => {
+      perTurn = 0;
+      if (taken < 60) setImmediate(countTurns);
+    };
+    const handler = new BusyHandler();
+    handler.onQuery = () => {
+      taken++;
+      most = Math.max(most, ++perTurn);
+    };
+    const { port, slots } = await listenTcp(t, { handler });
+    const clients = await connected(t, slots, port, 30);
+    countTurns();
+    for (const client of clients) client.send(query(1), query(2));
+    for (const client of clients) t.same(ids(await client.atLeast(2)), [1, 2]);
+    // two that have just come, and two that have waited: the second of each is begun in the last moment of a share
+    t.ok(most <= 4, `${most} queries of a millisecond in one turn`);
+  },
+);
+
+t.test('a connection whose queries wait for their turn makes no room for a new connection', async (t) => {
+  const handler = new BusyHandler();
+  const { port, slots, counters } = await listenTcp(t, { handler, limits: { connections: 5 } });
+  const clients = await connected(t, slots, port, 5);
+  let next: TcpClient | undefined;
+  handler.onQuery = () => {
+    next ??= new TcpClient(t, port);
+  };
+  const asked = Array.from({ length: 30 }, (_, id) => id);
+  for (const client of clients) client.send(...asked.map((id) => query(id)));
+  for (const client of clients) t.same(ids(await client.atLeast(30)), asked);
+  await next?.closed();
+  t.same([counters.get('tcpMadeRoom'), counters.get('tcpOverLimit')], [0, 1]);
 });
