@@ -146,5 +146,5 @@ export function socketName(
   return name;
 }
 
-/** The length of a `sockaddr` of the family, without padding. */
-export const nameOctets = (family: 4 | 6): number => (family === 4 ? 16 : NAME_OCTETS);
+/** The length of a `sockaddr` of each family, without padding. */
+export const NAME_LENGTHS = { 4: 16, 6: NAME_OCTETS } as const;

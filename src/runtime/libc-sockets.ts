@@ -8,8 +8,8 @@ import {
   AF_INET,
   AF_INET6,
   type Libc,
+  NAME_LENGTHS,
   NAME_OCTETS,
-  nameOctets,
   type OpenSocket,
   type SocketDescription,
   type SocketOptions,
@@ -130,7 +130,7 @@ export function bindSocket(
     // connections of the process before may still be ending on this port
     else calls.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, new Int32Array([1]), 4);
     const family = name[0] === AF_INET ? 4 : 6;
-    const length = new Uint32Array([nameOctets(family)]);
+    const length = new Uint32Array([NAME_LENGTHS[family]]);
     if (calls.bind(fd, name, length[0] ?? 0) < 0 || calls.getsockname(fd, name, length) < 0)
       throw systemError('bind', errno());
     if ('backlog' in options && calls.listen(fd, options.backlog) < 0) throw systemError('listen', errno());

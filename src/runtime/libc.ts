@@ -33,8 +33,8 @@ import {
   type DatagramBatch,
   type DatagramCalls,
   type Libc,
+  NAME_LENGTHS,
   NAME_OCTETS,
-  nameOctets,
   type ReadySet,
   socketName,
 } from './datagrams.ts';
@@ -119,6 +119,8 @@ function createLibc(ffi: Ffi): Libc {
   const watch = createWatching(contact, () => ffi.getCurrentEventLoop());
   const outbox = new Uint8Array(OUTBOX_OCTETS);
   const outboxPointer = contact.pointer(outbox);
+  // every eighth query to an upstream opens a socket: only the port differs
+  const anyAddress = { 4: socketName(4, new Uint8Array(0), 0), 6: socketName(6, new Uint8Array(0), 0) };
   return {
     ...createSockets(contact, watch),
     open(family, address, port, options) {
@@ -131,7 +133,12 @@ function createLibc(ffi: Ffi): Libc {
       if (fd < 0) throw systemError('socket', -fd);
       return bindSocket(contact, fd, socketName(family, address, port), { backlog });
     },
-    connect: (family, port, peer) => openConnected(contact, family, port, peer),
+    connect(family, port, peer) {
+      const any = anyAddress[family];
+      any[2] = port >> 8;
+      any[3] = port;
+      return openConnected(contact, family, any, peer);
+    },
     watch,
     send(fd, octets) {
       if (octets.length > OUTBOX_OCTETS) return -EMSGSIZE;
@@ -148,23 +155,23 @@ function createLibc(ffi: Ffi): Libc {
   };
 }
 
+/** `any`: every address, and the port to bind. */
 function openConnected(
   contact: Contact,
   family: 4 | 6,
-  port: number,
+  any: Uint8Array<ArrayBuffer>,
   peer: Uint8Array<ArrayBuffer>,
 ): Connected {
   const { calls, errno } = contact;
   const fd = openSocket(contact, family);
   if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
-  const any = socketName(family, new Uint8Array(0), port);
   for (const [call, name] of [
     ['bind', any],
     ['connect', peer],
   ] as const) {
     // no helper that takes the call as a closure: every eighth query to an upstream opens a socket
     let reason: number = EINTR;
-    while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
+    while (reason === EINTR) reason = calls[call](fd, name, NAME_LENGTHS[family]) < 0 ? errno() : 0;
     if (reason === 0) continue;
     calls.close(fd);
     return { kind: 'failed', call, code: errorName(reason) };
@@ -305,7 +312,7 @@ function layOut(
     iovecs[(iovecAt + IOVEC.base) / 8] = slotsAt + BigInt(slot * slotOctets);
     iovecs32[(iovecAt + IOVEC.length) / 4] = slotOctets;
     headers[(headerAt + HEADER.name) / 8] = namesAt + BigInt(slot * NAME_OCTETS);
-    headers32[(headerAt + HEADER.nameLength) / 4] = nameOctets(family);
+    headers32[(headerAt + HEADER.nameLength) / 4] = NAME_LENGTHS[family];
     headers[(headerAt + HEADER.iovec) / 8] = iovecsAt + BigInt(iovecAt);
     headers32[(headerAt + HEADER.iovecs) / 4] = 1;
     if (!packetInfo) continue;
