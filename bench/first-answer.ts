@@ -1,9 +1,9 @@
 /** Asks a server on loopback for an A record until it answers, and returns the answer. */
 import { createSocket } from 'node:dgram';
 import { setTimeout as pause } from 'node:timers/promises';
+import { readAddresses } from '../src/protocol/wire/aliases.ts';
 import { composeQuery } from '../src/protocol/wire/query.ts';
 import { indexResponse } from '../src/protocol/wire/response.ts';
-import { readAddresses } from '../src/protocol/wire/response-records.ts';
 import { CLASS, rcodeName, TYPE } from '../src/protocol/words/codes.ts';
 import { nameToWire } from '../src/protocol/words/name.ts';
 

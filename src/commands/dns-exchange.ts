@@ -6,7 +6,7 @@
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
 import type { SocketAddress } from '../config/kinds/address.ts';
-import { FLAG, HEADER_OCTETS, putUint16, uint16At, uint32At } from '../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, uint16At, uint32At } from '../protocol/wire/message.ts';
 import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import type { ResponseIndex } from '../protocol/wire/response-records.ts';
@@ -20,7 +20,7 @@ import {
   TYPE,
   typeName,
 } from '../protocol/words/codes.ts';
-import { lower } from '../protocol/words/name.ts';
+import { LOWER_CASE } from '../protocol/words/name.ts';
 import { systemRandom } from '../runtime/random.ts';
 
 export interface ExchangeOptions {
@@ -170,7 +170,7 @@ function isReplyTo(query: Uint8Array, reply: Uint8Array): boolean {
   return query.subarray(HEADER_OCTETS, end).every((octet, index) => {
     const at = HEADER_OCTETS + index;
     const other = reply[at] ?? 0;
-    return octet === other || (at < end - TYPE_AND_CLASS_OCTETS && lower(octet) === lower(other));
+    return octet === other || (at < end - TYPE_AND_CLASS_OCTETS && LOWER_CASE[octet] === LOWER_CASE[other]);
   });
 }
 

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { Packet } from 'dns2';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
-import { EDNS_UDP_OCTETS } from '../protocol/wire/header.ts';
+import { EDNS_UDP_OCTETS } from '../protocol/wire/message.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { CLASS, RCODE, rcodeName, TYPE, typeFromText } from '../protocol/words/codes.ts';
 import { type ExtendedError, exchange, type LookupReply, readReply } from './dns-exchange.ts';

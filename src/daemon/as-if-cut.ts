@@ -4,8 +4,7 @@
  */
 
 import type { AsIfCutReport } from '../admin/drill-control.ts';
-import { HEADER_OCTETS, rcodeAt, uint16At } from '../protocol/wire/header.ts';
-import { skipName } from '../protocol/wire/message-names.ts';
+import { HEADER_OCTETS, rcodeAt, skipName, uint16At } from '../protocol/wire/message.ts';
 import { RCODE, TYPE, typeName } from '../protocol/words/codes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
 import type { Clock } from '../runtime/clock.ts';

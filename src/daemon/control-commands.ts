@@ -3,7 +3,7 @@ import type { ControlRoute } from '../admin/control-route.ts';
 import { asIfCutRoutes, drillRoutes } from '../admin/drill-control.ts';
 import { type ExplainReport, explainRoutes, type FlushControl, flushRoutes } from '../admin/name-control.ts';
 import { type PinControl, type PinReport, pinRoutes } from '../admin/pin-control.ts';
-import { rcodeAt, uint16At, uint32At } from '../protocol/wire/header.ts';
+import { rcodeAt, uint16At, uint32At } from '../protocol/wire/message.ts';
 import { nameText, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import { rcodeName, typeFromText, typeName } from '../protocol/words/codes.ts';

@@ -2,7 +2,7 @@
  * A retained answer: a question that the operator wants answered under all conditions, with its last response. Any server may
  * have written that response: nothing here throws, and the size of the message bounds all work.
  */
-import { uint16At, uint32At } from '../protocol/wire/header.ts';
+import { uint16At, uint32At } from '../protocol/wire/message.ts';
 import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import { typeName } from '../protocol/words/codes.ts';

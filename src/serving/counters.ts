@@ -1,6 +1,6 @@
 /** The counts of serving: one integer for each event in one array, raised on the query's path and read at scrape time. */
 
-import { rcodeAt } from '../protocol/wire/header.ts';
+import { rcodeAt } from '../protocol/wire/message.ts';
 import { rcodeName } from '../protocol/words/codes.ts';
 import {
   agoText,

@@ -11,9 +11,9 @@
  *
  * This file knows no room: a route is a name, a stored answer is octets and their index.
  */
-import { MAX_MESSAGE_OCTETS } from '../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS } from '../protocol/wire/message.ts';
 import { parseQuery, Query, VERDICT, type Verdict } from '../protocol/wire/query.ts';
-import type { TtlPatch } from '../protocol/wire/response-patch.ts';
+import type { TtlPatch } from '../protocol/wire/reply.ts';
 import type { AliasNote, ResponseIndex } from '../protocol/wire/response-records.ts';
 
 export type ClientTransport = 'udp' | 'tcp';

@@ -8,7 +8,7 @@
  * `message` counts, the response as an upstream sent it; `records` shows its answer section to a reader of the file.
  */
 import * as v from 'valibot';
-import { HEADER_OCTETS } from '../protocol/wire/header.ts';
+import { HEADER_OCTETS } from '../protocol/wire/message.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import { CLASS, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';

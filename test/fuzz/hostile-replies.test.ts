@@ -5,8 +5,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { parseQuery, Query, VERDICT } from '../../src/protocol/wire/query.ts';
+import { writePatchedReply } from '../../src/protocol/wire/reply.ts';
 import { acceptResponse } from '../../src/protocol/wire/response.ts';
-import { writePatchedReply } from '../../src/protocol/wire/response-patch.ts';
 import { isReferral } from '../../src/protocol/wire/response-records.ts';
 import { type CompressedRecord, compressedMessage } from '../helpers/compressed-message.ts';
 import { RDATA_SAMPLES } from '../helpers/rdata-samples.ts';

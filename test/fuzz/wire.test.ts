@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { readAddresses } from '../../src/protocol/wire/aliases.ts';
 import { composeLocalAnswer } from '../../src/protocol/wire/local-answer.ts';
 import { parseQuery, Query, VERDICT } from '../../src/protocol/wire/query.ts';
-import { writeEmptyReply, writeLocalReply } from '../../src/protocol/wire/reply.ts';
+import { writeEmptyReply, writeLocalReply, writePatchedReply } from '../../src/protocol/wire/reply.ts';
 import { indexResponse } from '../../src/protocol/wire/response.ts';
-import { writePatchedReply } from '../../src/protocol/wire/response-patch.ts';
-import { readAddresses } from '../../src/protocol/wire/response-records.ts';
 import { readHexFiles } from '../helpers/hex-file.ts';
 import { rr } from '../helpers/zone-text.ts';
 

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { HEADER_OCTETS } from '../../src/protocol/wire/header.ts';
+import { HEADER_OCTETS } from '../../src/protocol/wire/message.ts';
 import { systemClock, systemTimers } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemPause } from '../../src/runtime/slices.ts';

@@ -5,10 +5,20 @@
  */
 
 import { CLASS, RCODE, TYPE } from '../words/codes.ts';
-import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32 } from './header.ts';
-import { expandName, isAtOrUnderKey, MAX_POINTED, nameKey } from './message-names.ts';
+import type { AliasChain } from './aliases.ts';
+import {
+  expandName,
+  FIXED_RR_OCTETS,
+  FLAG,
+  HEADER_OCTETS,
+  isAtOrUnderKey,
+  MAX_MESSAGE_OCTETS,
+  MAX_POINTED,
+  nameKey,
+  putUint16,
+  putUint32,
+} from './message.ts';
 import type { Query } from './query.ts';
-import { walkRdata } from './rdata-shape.ts';
 import {
   optLength,
   writeEmptyReply,
@@ -17,13 +27,13 @@ import {
   writeTruncatedReply,
 } from './reply.ts';
 import {
-  type AliasChain,
   coveredType,
   forEachRecord,
   isDenial,
   type RecordPlace,
   type ResponseIndex,
   SECTION,
+  walkRdata,
 } from './response-records.ts';
 
 export interface ReplyPart {

@@ -5,7 +5,7 @@
 import { Packet } from 'dns2';
 import { CLASS, RCODE, type ResourceRecord, TYPE } from '../words/codes.ts';
 import { nameToWire } from '../words/name.ts';
-import { HEADER_OCTETS, putUint32, uint16At } from './header.ts';
+import { HEADER_OCTETS, putUint32, uint16At } from './message.ts';
 import type { LocalAnswer } from './reply.ts';
 import { indexResponse } from './response.ts';
 

@@ -2,12 +2,19 @@
  * Resource records as text and back, in the presentation format of RFC 1035 section 5.1. A type without a row in the table is
  * written as `\# length hex` (RFC 3597 section 5). It reads octets that anybody may have written: nothing throws, all work is bounded.
  */
-
 import { isIPv4 } from 'node:net';
 import { typeFromText, typeName } from '../words/codes.ts';
 import { NameError, nameFromWire, nameToWire } from '../words/name.ts';
-import { FIXED_RR_OCTETS, putUint16, putUint32, uint16At, uint32At } from './header.ts';
-import { expandName, skipName, wholeNameEnd } from './message-names.ts';
+import {
+  expandName,
+  FIXED_RR_OCTETS,
+  putUint16,
+  putUint32,
+  skipName,
+  uint16At,
+  uint32At,
+  wholeNameEnd,
+} from './message.ts';
 
 /** The fields of each type's RDATA, in their order; `FIELDS` below explains each word. */
 const TABLE = `

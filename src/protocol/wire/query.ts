@@ -11,11 +11,14 @@ import {
   FIXED_RR_OCTETS,
   FLAG,
   HEADER_OCTETS,
+  hashSuffixes,
+  MAX_LABELS,
   PLAIN_UDP_OCTETS,
   putUint16,
+  questionKey,
+  skipName,
   uint16At,
-} from './header.ts';
-import { hashSuffixes, MAX_LABELS, questionKey, skipName } from './message-names.ts';
+} from './message.ts';
 
 /** The verdict on a received message. */
 export const VERDICT = { OK: 0, DROP: 1, FORMERR: 2, NOTIMP: 3, BADVERS: 4 } as const;

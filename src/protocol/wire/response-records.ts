@@ -1,11 +1,19 @@
 /**
- * The index of a response, a walk over its records, and what they say: whether they are about the name, the aliases of the
- * question's name, and the addresses of their end.
+ * A response as its readers know it: its index, what it says in a word, and a walk over its records. Below: the shapes of RDATA,
+ * for each TYPE that has one, the fields in their order; unknown TYPEs have none and pass untouched (RFC 3597). Nothing here
+ * decides whether a response is accepted: response.ts does.
  */
 import { RCODE, rcodeName, TYPE } from '../words/codes.ts';
-import { MAX_NAME_OCTETS } from '../words/name.ts';
-import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
-import { expandName, isAtOrUnderKey, nameKey, skipName } from './message-names.ts';
+import {
+  FIXED_RR_OCTETS,
+  FLAG,
+  HEADER_OCTETS,
+  plainNameEnd,
+  skipName,
+  uint16At,
+  wholeNameEnd,
+} from './message.ts';
+import { FIELD_CHECKS, type FieldCheck, stringEnd } from './rdata-fields.ts';
 
 /** The places of a response's parts; offsets count from the message's first octet. */
 export interface ResponseIndex {
@@ -167,48 +175,6 @@ export function boundedTtl(ttl: number): number {
   return Math.min(ttl, MAX_TTL);
 }
 
-interface AnswerAddresses {
-  /** IPv4 addresses reached from the question's name, through aliases, in the order of the message. */
-  readonly addresses: readonly string[];
-  /** The smallest TTL on the way; 0 without addresses. */
-  readonly ttlSeconds: number;
-}
-
-/** Reads the A records that answer the question, aliases followed inside this one message. */
-export function readAddresses(message: Uint8Array, index: ResponseIndex): AnswerAddresses {
-  const owners = new Map<string, { addresses: string[]; alias?: string; ttl: number }>();
-  forEachRecord(message, index, ({ section, type, ownerAt, typeAt, rdataAt, end }) => {
-    if (section !== SECTION.answer || (type !== TYPE.A && type !== TYPE.CNAME)) return;
-    const owner = nameKey(message, ownerAt);
-    const entry = owners.get(owner) ?? { addresses: [], ttl: Number.POSITIVE_INFINITY };
-    if (type === TYPE.A) entry.addresses.push(message.subarray(rdataAt, end).join('.'));
-    else entry.alias = nameKey(message, rdataAt);
-    entry.ttl = Math.min(entry.ttl, boundedTtl(uint32At(message, typeAt + 4)));
-    owners.set(owner, entry);
-  });
-  return followAliases(owners, nameKey(message, HEADER_OCTETS));
-}
-
-function followAliases(
-  owners: ReadonlyMap<string, { addresses: string[]; alias?: string; ttl: number }>,
-  start: string,
-): AnswerAddresses {
-  let name = start;
-  let ttlSeconds = Number.POSITIVE_INFINITY;
-  for (let step = 0; step < MAX_ALIASES; step++) {
-    const entry = owners.get(name);
-    if (entry === undefined) break;
-    ttlSeconds = Math.min(ttlSeconds, entry.ttl);
-    if (entry.addresses.length > 0) return { addresses: entry.addresses, ttlSeconds };
-    if (entry.alias === undefined) break;
-    name = entry.alias;
-  }
-  return { addresses: [], ttlSeconds: 0 };
-}
-
-// The aliases of one response: where they lead, and whether the response answers for their end. RFC 1034 section 3.6.2
-// (CNAME), RFC 6672 section 3 (DNAME), RFC 2308 section 2 and RFC 6604 (what a negative answer is about).
-
 /** Aliases that are followed for one question: real chains have a handful, and a longer one is a loop or a mistake. */
 export const MAX_ALIASES = 16;
 
@@ -228,105 +194,161 @@ export class AliasNote {
 /** The note of an answer that is known to end in an alias. */
 export const OPEN_ALIAS = new AliasNote(true);
 
-export interface Alias {
-  /** Uncompressed, in the case of the message. */
-  readonly target: Uint8Array;
-  /** A DNAME came without the CNAME that it implies: the writer adds this CNAME, with the TTL of the DNAME. */
-  readonly isMissing: boolean;
-  readonly ttlSeconds: number;
-}
-
-export interface AliasChain {
-  /** In the order in which they follow each other; the first belongs to the QNAME. */
-  readonly aliases: readonly Alias[];
-  /** `data`: records of the QTYPE are at the end. `denied`: the response denies such records. */
-  readonly end: 'data' | 'denied' | 'open';
-}
-
 /** Whether aliases are followed for a QTYPE: those that ask for the alias itself end at it (RFC 1034 section 3.6.2). */
 export function followsAliases(qtype: number): boolean {
   return qtype !== TYPE.CNAME && qtype !== TYPE.ANY;
 }
 
-/** Follows the aliases of a message that has been indexed. */
-export function aliasChain(
-  message: Uint8Array,
-  sections: Sections & Pick<ResponseIndex, 'rcode' | 'qtype'>,
-): AliasChain {
-  const records = readRecords(message, sections);
-  const answers = records.filter(({ section }) => section === SECTION.answer);
-  const aliases: Alias[] = [];
-  const seen = new Set<string>();
-  let name = expandName(message, HEADER_OCTETS);
-  while (name !== undefined && aliases.length < MAX_ALIASES) {
-    const key = nameKey(name);
-    if (seen.has(key)) break;
-    seen.add(key);
-    if (answers.some((record) => record.owner === key && record.type === sections.qtype)) {
-      return { aliases, end: 'data' };
-    }
-    const alias = followsAliases(sections.qtype) ? aliasOf(message, name, key, answers) : undefined;
-    if (alias === undefined)
-      return { aliases, end: sections.rcode !== RCODE.NOERROR || isDenied(key, records) ? 'denied' : 'open' };
-    aliases.push(alias);
-    name = alias.target;
-  }
-  return { aliases, end: 'open' };
-}
-
-interface OwnedRecord {
-  readonly owner: string;
-  readonly section: number;
-  readonly type: number;
-  readonly typeAt: number;
-}
-
-/** The answers, and the SOA of a denial. */
-function readRecords(message: Uint8Array, sections: Sections): readonly OwnedRecord[] {
-  const records: OwnedRecord[] = [];
-  forEachRecord(message, sections, ({ ownerAt, section, type, typeAt }) => {
-    if (section !== SECTION.answer && (section !== SECTION.authority || type !== TYPE.SOA)) return;
-    records.push({ owner: nameKey(message, ownerAt), section, type, typeAt });
-  });
-  return records;
-}
-
-function aliasOf(
-  message: Uint8Array,
-  name: Uint8Array,
-  key: string,
-  records: readonly OwnedRecord[],
-): Alias | undefined {
-  for (const { owner, type, typeAt } of records) {
-    if (type !== TYPE.CNAME || owner !== key) continue;
-    const target = expandName(message, typeAt + FIXED_RR_OCTETS);
-    return target && { target, isMissing: false, ttlSeconds: uint32At(message, typeAt + 4) };
-  }
-  for (const { owner, type, typeAt } of records) {
-    if (type !== TYPE.DNAME || owner.length >= key.length || !key.endsWith(owner)) continue;
-    const labels = labelsBefore(name, key.length - owner.length);
-    const redirected = expandName(message, typeAt + FIXED_RR_OCTETS);
-    if (labels === undefined || redirected === undefined) continue;
-    // RFC 6672 section 2.2: a name that becomes too long is YXDOMAIN, and leads nowhere
-    if (labels.length + redirected.length > MAX_NAME_OCTETS) continue;
-    const target = new Uint8Array(labels.length + redirected.length);
-    target.set(labels);
-    target.set(redirected, labels.length);
-    return { target, isMissing: true, ttlSeconds: uint32At(message, typeAt + 4) };
-  }
-  return undefined;
-}
-
-/** The labels of `name` before the offset `end`, which must be where a label starts. */
-function labelsBefore(name: Uint8Array, end: number): Uint8Array | undefined {
-  let at = 0;
-  while (at < end) at += (name[at] ?? 0) + 1;
-  return at === end ? name.subarray(0, end) : undefined;
-}
+// The shapes of RDATA.
 
 /**
- * An SOA of a zone that contains the last name is about that name (RFC 2308 section 2.2). So is NXDOMAIN (RFC 6604 section 3).
+ * The fields of each shape, and the TYPEs that have it. A number is as many octets. The words:
+ *
+ * - `name`, `host`     a name that may be compressed; the additional section may have the addresses of a `host`
+ * - `plain`, `plainhost`  a name that no sender may compress (RFC 3597 section 4); where one did, it is written out
+ * - `string`, `strings`   one, or one and more to the end, of the strings with a length octet (RFC 1035 section 3.3)
+ * - `some`, `any`      octets to the end: at least one, or perhaps none
+ * - the others are named after the field that they check
  */
-function isDenied(end: string, records: readonly OwnedRecord[]): boolean {
-  return records.some(({ section, owner }) => section === SECTION.authority && isAtOrUnderKey(end, owner));
+const TABLE = `
+  4: 1 A
+  host: 2 NS, 3 MD, 4 MF, 5 CNAME, 7 MB, 12 PTR
+  name name 20: 6 SOA
+  name: 8 MG, 9 MR
+  5 any: 11 WKS
+  string string: 13 HINFO
+  name name: 14 MINFO
+  2 host: 15 MX
+  strings: 16 TXT, 20 ISDN, 56 NINFO, 99 SPF, 258 AVC, 261 RESINFO, 262 WALLET, 263 CLA
+  plain plain: 17 RP, 58 TALINK
+  2 plainhost: 18 AFSDB, 21 RT, 36 KX, 107 LP
+  string: 19 X25
+  some: 22 NSAP, 34 ATMA, 49 DHCID, 61 OPENPGPKEY
+  plain: 23 NSAP-PTR, 39 DNAME
+  18 plain any: 24 SIG
+  4 any: 25 KEY
+  2 plain plain: 26 PX
+  string string string: 27 GPOS
+  16: 28 AAAA
+  location: 29 LOC
+  plain some: 30 NXT
+  6 plainhost: 33 SRV
+  4 string string string plainhost: 35 NAPTR
+  5 some: 37 CERT
+  a6: 38 A6
+  prefixes: 42 APL
+  3 digest: 43 DS, 59 CDS, 32768 TA, 32769 DLV
+  1 fingerprint: 44 SSHFP
+  1 gateway1: 45 IPSECKEY
+  18 plain some: 46 RRSIG
+  plain types: 47 NSEC
+  4 some: 48 DNSKEY, 57 RKEY, 60 CDNSKEY, 256 URI
+  4 string hash typesornone: 50 NSEC3
+  4 string: 51 NSEC3PARAM
+  3 some: 52 TLSA, 53 SMIMEA
+  hip: 55 HIP
+  6 typesornone: 62 CSYNC
+  5 zonedigest: 63 ZONEMD
+  2 plainhost params: 64 SVCB, 65 HTTPS
+  5 plain: 66 DSYNC
+  10: 104 NID, 106 L64
+  6: 105 L32, 108 EUI48
+  8: 109 EUI64, 264 IPN
+  1 tag any: 257 CAA
+  9 string any: 259 DOA
+  1 gateway0: 260 AMTRELAY
+`;
+
+/** A number of octets, a kind of name (below zero), or the check of another field. */
+type Field = number | FieldCheck;
+
+const NAME = -1;
+const HOST = -2;
+const PLAIN = -3;
+const PLAIN_HOST = -4;
+const NAME_KINDS: Readonly<Record<string, number>> = {
+  name: NAME,
+  host: HOST,
+  plain: PLAIN,
+  plainhost: PLAIN_HOST,
+};
+
+const shapes = new Map<number, readonly Field[]>();
+for (const line of TABLE.trim().split('\n')) {
+  const [fields = '', types = ''] = line.split(': ');
+  const shape = fields.trim().split(' ').map(fieldOf);
+  for (const type of types.split(', ')) shapes.set(Number.parseInt(type, 10), shape);
+}
+
+function fieldOf(word: string): Field {
+  const field = NAME_KINDS[word] ?? FIELD_CHECKS[word] ?? Number(word);
+  if (Number.isNaN(field)) throw new Error(`no such field of RDATA: "${word}"`);
+  return field;
+}
+
+/** Findings of the last call of `hasShape` beside the shape; one object for all calls. */
+export const seen = {
+  /** Offset of the last host's name, or 0. */
+  hostAt: 0,
+  /** A name is compressed where no sender may do so. */
+  isWronglyCompressed: false,
+};
+
+/** Whether the RDATA from `start` to `end` has the shape of its TYPE. Class IN is meant. */
+export function hasShape(message: Uint8Array, type: number, start: number, end: number): boolean {
+  seen.hostAt = 0;
+  seen.isWronglyCompressed = false;
+  // the usual answers, without the table
+  if (type === TYPE.A) return end - start === 4;
+  if (type === TYPE.AAAA) return end - start === 16;
+  const shape = shapes.get(type);
+  if (shape === undefined) return true;
+  let at = start;
+  for (let field = 0; field < shape.length && at >= 0; field++) {
+    at = fieldEnd(message, shape[field] ?? 0, at, end);
+    if (at > end) return false;
+  }
+  return at === end;
+}
+
+function fieldEnd(message: Uint8Array, field: Field, at: number, end: number): number {
+  if (typeof field === 'function') return field(message, at, end);
+  return field >= 0 ? at + field : nameEnd(message, field, at, end);
+}
+
+function nameEnd(message: Uint8Array, kind: number, at: number, end: number): number {
+  const next = wholeNameEnd(message, at);
+  if (next < 0 || next > end) return -1;
+  if (kind === HOST || kind === PLAIN_HOST) seen.hostAt = at;
+  if (kind <= PLAIN && plainNameEnd(message, at, next) !== next) seen.isWronglyCompressed = true;
+  return next;
+}
+
+/** Takes RDATA in pieces, from the first to the last octet. */
+export interface RdataCopier {
+  /** Receives a range of octets that the copy keeps as they are. */
+  octets(from: number, to: number): void;
+  /** Receives the offset of a name, and whether the copier may compress the name. */
+  name(at: number, mayCompress: boolean): void;
+}
+
+/** Walks RDATA that has the shape of its TYPE: names apart from other octets. */
+export function walkRdata(
+  message: Uint8Array,
+  type: number,
+  start: number,
+  end: number,
+  copier: RdataCopier,
+): void {
+  let at = start;
+  for (const field of shapes.get(type) ?? []) {
+    // no name follows a field that is neither octets nor a string
+    if (typeof field === 'function' && field !== stringEnd) break;
+    const next = fieldEnd(message, field, at, end);
+    if (next < 0 || next > end) break;
+    if (typeof field === 'number' && field < 0) copier.name(at, field === NAME || field === HOST);
+    else copier.octets(at, next);
+    at = next;
+  }
+  copier.octets(at, end);
 }

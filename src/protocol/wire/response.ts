@@ -5,19 +5,36 @@
  */
 
 import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';
-import { FIXED_RR_OCTETS, FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
-import { isCutOffName, skipName, walked, wholeNameEnd } from './message-names.ts';
-import { hasShape, seen } from './rdata-shape.ts';
-import { leaveOut, Relevance, relevantRecords } from './relevance.ts';
+import { aliasChain } from './aliases.ts';
+import { HOST_TYPES, leaveOut, relevantRecords, SIGNER } from './leave-out.ts';
+import {
+  FIXED_RR_OCTETS,
+  FLAG,
+  HEADER_OCTETS,
+  isAtOrUnderName,
+  isCutOffName,
+  isPointer,
+  isSameName,
+  pointerAt,
+  skipName,
+  uint16At,
+  uint32At,
+  walked,
+  wholeNameEnd,
+} from './message.ts';
 import {
   AliasNote,
-  aliasChain,
   asReferral,
   boundedTtl,
+  coveredType,
   followsAliases,
+  hasShape,
+  isDenial,
   isReferral,
+  MAX_ALIASES,
   type ResponseIndex,
   SECTION,
+  seen,
 } from './response-records.ts';
 
 export const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
@@ -65,7 +82,6 @@ const scan = {
   extendedError: NONE,
   isWronglyCompressed: false,
 };
-const relevance = new Relevance();
 
 export interface AcceptedResponse {
   readonly kind: 'accepted';
@@ -347,3 +363,133 @@ function optionAt(message: Uint8Array, rdata: number, end: number, code: number)
   }
   return at === end ? found : -1;
 }
+
+// Which records of a response belong to its question (leave-out.ts has the rule), as far as one pass without an object can tell.
+
+const MAX_HOSTS = 64; // more is left to the other reading
+/** Comparisons of an owner with hosts: names of 255 octets that differ at their end took the loop 70 ms. */
+const MAX_COMPARED = 4096;
+const MAX_DENIALS = 16;
+
+/** Judges one message at a time: the caller notes its records in order, each just after `hasShape` has read the record. */
+class Relevance {
+  /** False when a record does not belong to the question, or when only the other reading can decide. */
+  isWhole = true;
+  readonly #chain = new Uint16Array(MAX_ALIASES + 1);
+  #aliases = 0;
+  readonly #hosts = new Uint16Array(MAX_HOSTS);
+  #hostCount = 0;
+  #compared = 0;
+  readonly #denials = new Uint16Array(MAX_DENIALS);
+  #denialCount = 0;
+  /** Owner of an SOA, or a signer, above a name of the chain; 0 before there is any. */
+  #zoneAt = 0;
+  #questionEnd = 0;
+
+  start(questionEnd: number): void {
+    this.isWhole = true;
+    this.#questionEnd = questionEnd;
+    this.#chain[0] = HEADER_OCTETS;
+    this.#aliases = 0;
+    this.#hostCount = 0;
+    this.#compared = 0;
+    this.#denialCount = 0;
+    this.#zoneAt = 0;
+  }
+
+  note(message: Uint8Array, section: number, ownerAt: number, type: number, rdataAt: number): void {
+    if (!this.isWhole) return;
+    if (section === SECTION.answer) this.#noteAnswer(message, ownerAt, type, rdataAt);
+    else if (section === SECTION.authority) this.#noteAuthority(message, ownerAt, type, rdataAt);
+    else this.#noteAdditional(message, ownerAt, type);
+    if (seen.hostAt !== 0 && type !== TYPE.CNAME) this.#noteHost(seen.hostAt);
+  }
+
+  /** Aliases that lead on from the QNAME by CNAME. */
+  get aliases(): number {
+    return this.#aliases;
+  }
+
+  /** Whether an SOA, or a signer where there is none, is at or above the last name of the chain. */
+  isZoneOfEnd(message: Uint8Array): boolean {
+    return this.#zoneAt !== 0 && isAtOrUnderName(message, this.#chain[this.#aliases] ?? 0, this.#zoneAt);
+  }
+
+  /** To be called after the last record. */
+  finish(message: Uint8Array): void {
+    for (let at = 0; at < this.#denialCount && this.isWhole; at++) {
+      const owner = this.#denials[at] ?? 0;
+      this.isWhole = this.#zoneAt !== 0 && isAtOrUnderName(message, owner, this.#zoneAt);
+    }
+  }
+
+  #noteAnswer(message: Uint8Array, ownerAt: number, type: number, rdataAt: number): void {
+    const last = this.#chain[this.#aliases] ?? 0;
+    if (isSameName(message, ownerAt, last)) {
+      if (type !== TYPE.CNAME) return;
+      if (this.#aliases === MAX_ALIASES) this.isWhole = false;
+      else this.#chain[++this.#aliases] = rdataAt;
+      return;
+    }
+    // signatures of an alias follow it, when the chain has gone on
+    if (this.#isInChain(message, ownerAt)) {
+      if (type === TYPE.CNAME) this.isWhole = false;
+      return;
+    }
+    const isDname = type === TYPE.DNAME || coveredType(message, type, rdataAt) === TYPE.DNAME;
+    // RFC 6672 section 2.2: the alias that a DNAME makes follows it
+    this.isWhole = isDname && this.#isAboveChain(message, ownerAt);
+  }
+
+  #noteAuthority(message: Uint8Array, ownerAt: number, type: number, rdataAt: number): void {
+    if (type === TYPE.RRSIG && this.#zoneAt === 0 && this.#isAboveChain(message, rdataAt + SIGNER)) {
+      this.#zoneAt = rdataAt + SIGNER;
+    }
+    if (this.#isAboveChain(message, ownerAt)) {
+      if (type === TYPE.SOA) this.#zoneAt = ownerAt;
+    } else if (isDenial(type) || isDenial(coveredType(message, type, rdataAt))) {
+      if (this.#denialCount === MAX_DENIALS) this.isWhole = false;
+      else this.#denials[this.#denialCount++] = ownerAt;
+    } else {
+      this.isWhole = false;
+    }
+  }
+
+  #noteAdditional(message: Uint8Array, ownerAt: number, type: number): void {
+    this.isWhole =
+      HOST_TYPES.has(type) && (this.#isHost(message, ownerAt) || this.#isInChain(message, ownerAt));
+  }
+
+  #noteHost(at: number): void {
+    if (this.#hostCount === MAX_HOSTS) this.isWhole = false;
+    else this.#hosts[this.#hostCount++] = at;
+  }
+
+  #isHost(message: Uint8Array, ownerAt: number): boolean {
+    const target = isPointer(message, ownerAt) ? pointerAt(message, ownerAt) : ownerAt;
+    for (let at = 0; at < this.#hostCount; at++) if (this.#hosts[at] === target) return true;
+    this.#compared += this.#hostCount;
+    if (this.#compared > MAX_COMPARED) return false;
+    for (let at = 0; at < this.#hostCount; at++)
+      if (isSameName(message, ownerAt, this.#hosts[at] ?? 0)) return true;
+    return false;
+  }
+
+  #isInChain(message: Uint8Array, ownerAt: number): boolean {
+    for (let at = this.#aliases; at >= 0; at--)
+      if (isSameName(message, ownerAt, this.#chain[at] ?? 0)) return true;
+    return false;
+  }
+
+  /** Whether the name is in the chain, or above a name in it. */
+  #isAboveChain(message: Uint8Array, nameAt: number): boolean {
+    if (message[nameAt] === 0) return true;
+    // a pointer into the question makes it a suffix of the question's name
+    if (isPointer(message, nameAt) && pointerAt(message, nameAt) < this.#questionEnd) return true;
+    for (let at = this.#aliases; at >= 0; at--)
+      if (isAtOrUnderName(message, this.#chain[at] ?? 0, nameAt)) return true;
+    return false;
+  }
+}
+
+const relevance = new Relevance();

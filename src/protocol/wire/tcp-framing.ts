@@ -3,7 +3,7 @@
  * split anywhere. Whole messages are handed out in place, in the received chunk. A message that arrives in pieces is copied
  * once, into a buffer of its announced length (at most 65,535 octets).
  */
-import { uint16At } from './header.ts';
+import { uint16At } from './message.ts';
 
 export const LENGTH_OCTETS = 2;
 

@@ -7,6 +7,11 @@ const MAX_LABEL = 63; // RFC 1035 section 2.3.4
 /** On the wire, length octets and root included (RFC 1035 section 2.3.4). */
 export const MAX_NAME_OCTETS = 255;
 
+/** ASCII lower case of each octet (RFC 4343); other octets stay. A table, because names are compared octet by octet. */
+export const LOWER_CASE: Uint8Array = Uint8Array.from({ length: 256 }, (_, octet) =>
+  octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet,
+);
+
 export type NameFault = 'empty-label' | 'label-too-long' | 'name-too-long' | 'bad-escape';
 
 /** A text that is no domain name; `code` names the fault of `text`. */
@@ -51,7 +56,7 @@ function plainToWire(text: string): Uint8Array | undefined {
     const code = text.charCodeAt(at);
     if (code === BACKSLASH || code >= 0x80) return undefined;
     if (code !== DOT) {
-      octets[at + 1] = lower(code);
+      octets[at + 1] = LOWER_CASE[code] ?? 0;
       continue;
     }
     if (at === label || at - label > MAX_LABEL) return undefined;
@@ -76,10 +81,10 @@ function labelsOf(text: string): number[][] {
       label = [];
     } else if (octet === BACKSLASH) {
       const escaped = unescapeAt(octets, at, text);
-      label.push(lower(escaped.octet));
+      label.push(LOWER_CASE[escaped.octet] ?? 0);
       at += escaped.length;
     } else {
-      label.push(lower(octet));
+      label.push(LOWER_CASE[octet] ?? 0);
     }
   }
   if (label.length > 0 || octets.at(-1) !== DOT) labels.push(label);
@@ -103,7 +108,7 @@ export function nameFromWire(octets: Uint8Array, offset = 0): string {
   let at = offset;
   for (let length = octets[at] ?? 0; length !== 0; length = octets[at] ?? 0) {
     if (text !== '') text += '.';
-    for (let i = 1; i <= length; i++) text += octetText(lower(octets[at + i] ?? 0));
+    for (let i = 1; i <= length; i++) text += octetText(LOWER_CASE[octets[at + i] ?? 0] ?? 0);
     at += length + 1;
   }
   return text === '' ? '.' : text;
@@ -159,8 +164,3 @@ export function reverseNameOfIpv4(address: string): string {
 
 const DOT = 0x2e;
 const BACKSLASH = 0x5c;
-
-/** ASCII lower case of one octet (RFC 4343); other octets stay. */
-export function lower(octet: number): number {
-  return octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet;
-}

@@ -1,9 +1,9 @@
 /** Holds the facts about one retained question: asks the question once, and decides how an answer changes these facts. */
 
-import { FLAG } from '../../protocol/wire/header.ts';
+import { FLAG } from '../../protocol/wire/message.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
+import { withoutProofs } from '../../protocol/wire/reply.ts';
 import { indexResponse } from '../../protocol/wire/response.ts';
-import { withoutProofs } from '../../protocol/wire/response-patch.ts';
 import { isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isStaleError, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';

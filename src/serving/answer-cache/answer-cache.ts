@@ -8,7 +8,7 @@
  *                          stale: writePatchedReply of answerWhileStale  refresher -> retain | release
  *     entries -> (disk) -> load, restoreOrder
  */
-import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
+import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';

@@ -4,7 +4,7 @@
  *
  *     record  facts (32 octets, see `FACT`), the message, one octet where its length is odd, the offsets of its TTLs (u16 each)
  */
-import { MAX_MESSAGE_OCTETS, uint16At } from '../../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS, uint16At } from '../../protocol/wire/message.ts';
 import { MAX_RECORDS } from '../../protocol/wire/response.ts';
 import { AliasNote, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { ANSWER_KINDS, type AnswerKind, type CachedAnswer } from './cached-answer.ts';

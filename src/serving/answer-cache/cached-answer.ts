@@ -4,12 +4,12 @@
  * the monotonic clock, so that nothing changes when somebody sets the wall clock.
  */
 
-import { FLAG, HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import type { TtlPatch } from '../../protocol/wire/reply.ts';
 import { isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
-import { lower } from '../../protocol/words/name.ts';
+import { LOWER_CASE } from '../../protocol/words/name.ts';
 
 /** `nodata` is NOERROR without a record of the type asked for (RFC 2308 section 2.2). */
 export const ANSWER_KINDS = ['positive', 'nodata', 'nxdomain', 'failure'] as const;
@@ -132,7 +132,7 @@ export function hasSameName(message: Uint8Array, questionEnd: number, query: Que
     const kept = message[at] ?? 0;
     const asked = octets[from] ?? 0;
     // most clients ask in lower case, as names are kept
-    if (kept !== asked && lower(kept) !== lower(asked)) return false;
+    if (kept !== asked && LOWER_CASE[kept] !== LOWER_CASE[asked]) return false;
   }
   return true;
 }
@@ -224,7 +224,7 @@ export function keptOctets(
   for (let at = 0; at < index.end; at++) {
     const octet = message[at] ?? 0;
     // a plain lower-casing of the whole question would turn QTYPE 65 (HTTPS) into 97
-    kept[at] = at >= HEADER_OCTETS && at < nameEnd ? lower(octet) : octet;
+    kept[at] = at >= HEADER_OCTETS && at < nameEnd ? (LOWER_CASE[octet] ?? 0) : octet;
   }
   putUint16(kept, 10, index.additionalCount);
   capTtls(kept, index, maxTtlSeconds);

@@ -3,8 +3,7 @@
  * answers in the order of their last use, in small steps, while the cache goes on changing.
  */
 
-import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName, questionKey } from '../../protocol/wire/message-names.ts';
+import { FLAG, HEADER_OCTETS, hashName, questionKey } from '../../protocol/wire/message.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import { isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';

@@ -3,8 +3,7 @@
  * journey puts them here and replaces them on a schedule; a client's query finds them and changes nothing.
  */
 
-import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName, questionKey } from '../../protocol/wire/message-names.ts';
+import { HEADER_OCTETS, hashName, questionKey } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/codes.ts';

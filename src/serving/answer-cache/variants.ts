@@ -9,14 +9,13 @@
  *   may mean that the data are bogus, and they are not given.
  * - A query without DO gets no authenticating records that it did not ask for (RFC 4035 section 3.2.1). A query with DO may
  *   get an answer without them: a client that validates refuses it, and all others have their answer.
- * - AD is passed on as in every answer (response-patch.ts): it stays true when records are left out.
+ * - AD is passed on as in every answer (protocol/wire/reply.ts): it stays true when records are left out.
  */
 
 import { LRUCache } from 'lru-cache';
-import { FLAG } from '../../protocol/wire/header.ts';
-import { questionKey } from '../../protocol/wire/message-names.ts';
+import { FLAG, questionKey } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { hasProofs, withoutProofs } from '../../protocol/wire/response-patch.ts';
+import { hasProofs, withoutProofs } from '../../protocol/wire/reply.ts';
 import { sizeOf } from './answer-record.ts';
 import {
   answerWhileStale,

@@ -4,7 +4,7 @@
  * name was denied. An attempt also waits for a late reply: it may be the first reply, and it shows the
  * upstream's health.
  */
-import { FLAG } from '../../protocol/wire/header.ts';
+import { FLAG } from '../../protocol/wire/message.ts';
 import { isAboutName, type ResponseIndex, refusesEdns } from '../../protocol/wire/response-records.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';

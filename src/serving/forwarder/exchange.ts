@@ -4,11 +4,11 @@
  * A new transport is a `TransportKind` in a file of its own, as udp.ts, tcp.ts and tls.ts have one; daemon/serving-rooms.ts
  * hands it in, and config/kinds/upstream.ts says how an operator writes it. At the end: an upstream as it is configured.
  */
-import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/message.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
-import { lower } from '../../protocol/words/name.ts';
+import { LOWER_CASE } from '../../protocol/words/name.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 
@@ -203,7 +203,7 @@ function hasSameQuestion(
     const received = octets[at] ?? 0;
     if (sent === received) continue;
     // RFC 4343: letters of a name are equal in both cases; QTYPE and QCLASS are numbers
-    if (exactCase || at >= nameEnd || lower(sent) !== lower(received)) return false;
+    if (exactCase || at >= nameEnd || LOWER_CASE[sent] !== LOWER_CASE[received]) return false;
   }
   return true;
 }

@@ -6,7 +6,7 @@
  * sends such a name as a probe under the group's own apex; where it comes in as a query, there is a loop. Another group may
  * use the same upstream without a loop.
  */
-import { suffixEquals } from '../../protocol/wire/message-names.ts';
+import { suffixEquals } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { TYPE } from '../../protocol/words/codes.ts';
 import { MAX_NAME_OCTETS, nameToWire } from '../../protocol/words/name.ts';

@@ -28,12 +28,11 @@
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.
  */
 
-import { FLAG } from '../../protocol/wire/header.ts';
-import { hashName, suffixEquals } from '../../protocol/wire/message-names.ts';
+import { FLAG, hashName, suffixEquals } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { isAboutName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
 import { RCODE, TYPE, typeName } from '../../protocol/words/codes.ts';
-import { lower, nameFromWire } from '../../protocol/words/name.ts';
+import { LOWER_CASE, nameFromWire } from '../../protocol/words/name.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
 import type { AttemptListener } from './attempt.ts';
 import type { UpstreamReply } from './exchange.ts';
@@ -280,7 +279,7 @@ function nextDepth(depth: number, labelCount: number, domain: number): number {
 /** The suffixes of a name that have an entry each, the whole name first, in lower case. */
 function suffixesOf(name: Uint8Array): Uint8Array[] {
   const wire = new Uint8Array(name.length);
-  for (let at = 0; at < wire.length; at++) wire[at] = lower(name[at] ?? 0);
+  for (let at = 0; at < wire.length; at++) wire[at] = LOWER_CASE[name[at] ?? 0] ?? 0;
   const starts = [wire.length - 1];
   const labels: number[] = [];
   for (let at = 0; (wire[at] ?? 0) !== 0; at += (wire[at] ?? 0) + 1) labels.push(at);

@@ -4,8 +4,9 @@
  * out of date, filter private addresses, or lie; the comparison of the sources decides which upstream is right.
  */
 import type { Log } from '../../log/log.ts';
+import { readAddresses } from '../../protocol/wire/aliases.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { isAboutName, readAddresses, replyName } from '../../protocol/wire/response-records.ts';
+import { isAboutName, replyName } from '../../protocol/wire/response-records.ts';
 import { isStaleError, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';

@@ -3,11 +3,11 @@
  * may get a random case, as a secret that a reply must bring back (draft-vixie-dnsext-dns0x20). With enough letters,
  * exchanges can share a port. The outcomes of a question stand at the end.
  */
-import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/message.ts';
 import { composeQuery, type Query } from '../../protocol/wire/query.ts';
 import { isAboutName, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, TYPE } from '../../protocol/words/codes.ts';
-import { lower } from '../../protocol/words/name.ts';
+import { LOWER_CASE } from '../../protocol/words/name.ts';
 import type { Random } from '../../runtime/random.ts';
 
 export interface Question {
@@ -61,7 +61,7 @@ export function isSameQuestion(one: Question, other: Question): boolean {
   if (name.length !== other.name.length) return false;
   // a length octet is below 64 and has no other case
   for (let at = 0; at < name.length; at++)
-    if (lower(name[at] ?? 0) !== lower(other.name[at] ?? 0)) return false;
+    if (LOWER_CASE[name[at] ?? 0] !== LOWER_CASE[other.name[at] ?? 0]) return false;
   return true;
 }
 
@@ -127,7 +127,7 @@ const isLetter = (lowered: number): boolean => lowered >= 0x61 && lowered <= 0x7
 
 export function hasEnoughLetters(name: Uint8Array): boolean {
   let letters = 0;
-  for (let at = 0; at < name.length; at++) if (isLetter(lower(name[at] ?? 0))) letters++;
+  for (let at = 0; at < name.length; at++) if (isLetter(LOWER_CASE[name[at] ?? 0] ?? 0)) letters++;
   return letters >= ENOUGH_LETTERS;
 }
 
@@ -190,7 +190,7 @@ const IP6 = Buffer.from('ip6');
 
 function isLabel(octets: Uint8Array, at: number, label: Uint8Array): boolean {
   if (octets[at] !== label.length) return false;
-  for (let i = 0; i < label.length; i++) if (lower(octets[at + 1 + i] ?? 0) !== label[i]) return false;
+  for (let i = 0; i < label.length; i++) if (LOWER_CASE[octets[at + 1 + i] ?? 0] !== label[i]) return false;
   return true;
 }
 

@@ -5,7 +5,7 @@
  * or a few: with them, exchanges have more connections, which carry no more than that.
  */
 import { connect, type Socket } from 'node:net';
-import { putUint16 } from '../../protocol/wire/header.ts';
+import { putUint16 } from '../../protocol/wire/message.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import {
   type Carrier,

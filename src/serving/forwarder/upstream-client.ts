@@ -3,7 +3,7 @@
  * Groups that have the same upstream share its client.
  */
 import type { Log } from '../../log/log.ts';
-import { FLAG } from '../../protocol/wire/header.ts';
+import { FLAG } from '../../protocol/wire/message.ts';
 import { type ResponseIndex, replyName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { DeadlineSweep } from '../../runtime/clock.ts';

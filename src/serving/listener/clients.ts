@@ -3,7 +3,7 @@
  * many replies a network gets.
  */
 import ipaddr from 'ipaddr.js';
-import { uint32At } from '../../protocol/wire/header.ts';
+import { uint32At } from '../../protocol/wire/message.ts';
 import { isAddress } from '../../protocol/words/address-text.ts';
 import type { Family } from '../turn.ts';
 import { ListenerError } from './listen-address.ts';

@@ -4,7 +4,7 @@
  * answered at once.
  */
 import { LimitLog, type Log } from '../../log/log.ts';
-import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/message.ts';
 import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';
 import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/reply.ts';
 import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';

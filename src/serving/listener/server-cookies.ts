@@ -3,7 +3,7 @@
  * at its address, so the address is not forged. The secret is drawn here and changes once a day. The previous secret stays
  * valid, and a cookie expires after an hour.
  */
-import { uint32At } from '../../protocol/wire/header.ts';
+import { uint32At } from '../../protocol/wire/message.ts';
 import { CLIENT_COOKIE_OCTETS, SERVER_COOKIE_OCTETS } from '../../protocol/wire/query.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';

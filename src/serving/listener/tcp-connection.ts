@@ -4,7 +4,7 @@
  * connection hold: frames, queries in flight, octets that the client has not read.
  */
 import type { Socket } from 'node:net';
-import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/message.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import { type Clock, turnBound } from '../../runtime/clock.ts';
 import { COUNT } from '../counters.ts';

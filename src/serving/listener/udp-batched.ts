@@ -10,7 +10,7 @@
  * section 4.1). So a wildcard is one socket, whatever addresses the host has and gets.
  */
 import { getSystemErrorName } from 'node:util';
-import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import { EDNS_UDP_OCTETS } from '../../protocol/wire/message.ts';
 import { isSix, isWildcard, socketText } from '../../protocol/words/address-text.ts';
 import { BATCH, type DatagramBatch, INFO_WORDS, type Libc, NAME_WORDS } from '../../runtime/datagrams.ts';
 import { COUNT } from '../counters.ts';

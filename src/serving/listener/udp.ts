@@ -6,7 +6,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { Log } from '../../log/log.ts';
-import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import { EDNS_UDP_OCTETS } from '../../protocol/wire/message.ts';
 import { isSix } from '../../protocol/words/address-text.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
 import { COUNT } from '../counters.ts';

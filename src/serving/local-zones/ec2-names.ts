@@ -6,12 +6,12 @@
  */
 
 import ipaddr from 'ipaddr.js';
-import { HEADER_OCTETS, putUint16, putUint32 } from '../../protocol/wire/header.ts';
 import { apexAnswers } from '../../protocol/wire/local-answer.ts';
+import { HEADER_OCTETS, putUint16, putUint32 } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { writeHeaderAndQuestion, writeOpt } from '../../protocol/wire/reply.ts';
 import { CLASS, RCODE, TYPE } from '../../protocol/words/codes.ts';
-import { lower, nameToWire } from '../../protocol/words/name.ts';
+import { LOWER_CASE, nameToWire } from '../../protocol/words/name.ts';
 import { DISCONNECTED_TTL_SECONDS, type DisconnectedFinding, STALE, type WriteComputed } from './finding.ts';
 
 /** The finding for a name of the table and all names under it. */
@@ -197,7 +197,8 @@ function addressOfLabel(octets: Uint8Array, at: number): number {
   const length = octets[at] ?? 0;
   if (length < SHORTEST || length > LONGEST) return NONE;
   // RFC 4343: names are compared without regard to case
-  if (lower(octets[at + 1] ?? 0) !== LETTER_I || lower(octets[at + 2] ?? 0) !== LETTER_P) return NONE;
+  if (LOWER_CASE[octets[at + 1] ?? 0] !== LETTER_I || LOWER_CASE[octets[at + 2] ?? 0] !== LETTER_P)
+    return NONE;
   const end = at + 1 + length;
   let address = 0;
   let next = at + 3;

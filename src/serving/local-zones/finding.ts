@@ -7,7 +7,7 @@
  * because a cache may not keep a negative answer without SOA (RFC 2308 section 5).
  */
 
-import { FLAG, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { FLAG, putUint16, uint16At } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { type LocalAnswer, writeEmptyReply, writeLocalReply } from '../../protocol/wire/reply.ts';
 import type { Turn } from '../turn.ts';

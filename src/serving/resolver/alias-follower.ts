@@ -10,18 +10,13 @@
  * comparison. A chain has at most 16 aliases, ends where it comes back to a name, and has the time of one question.
  */
 
-import { FLAG, MAX_MESSAGE_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { type AliasChain, aliasChain } from '../../protocol/wire/aliases.ts';
 import { type ReplyPart, writeJoinedReply } from '../../protocol/wire/joined-reply.ts';
-import { nameKey } from '../../protocol/wire/message-names.ts';
+import { FLAG, MAX_MESSAGE_OCTETS, nameKey, putUint16, uint16At } from '../../protocol/wire/message.ts';
 import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { writeEmptyReply } from '../../protocol/wire/reply.ts';
 import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts';
-import {
-  type AliasChain,
-  type AliasNote,
-  aliasChain,
-  MAX_ALIASES,
-} from '../../protocol/wire/response-records.ts';
+import { type AliasNote, MAX_ALIASES } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isStaleError, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
 import { ORIGIN } from '../counters.ts';

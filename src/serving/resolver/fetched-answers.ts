@@ -1,7 +1,7 @@
 /** Answers that are fetched first: forward the question, store the answer, and give a stored answer where none comes in time. */
-import { FLAG } from '../../protocol/wire/header.ts';
+import { FLAG } from '../../protocol/wire/message.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { evenTtls, JUST_NOW, withoutProofs } from '../../protocol/wire/response-patch.ts';
+import { evenTtls, JUST_NOW, withoutProofs } from '../../protocol/wire/reply.ts';
 import { isAboutName, isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';

@@ -2,15 +2,17 @@
  * The steps that answer without asking an upstream. Answers of our own: endpoint names, local zones, class CH; in an outage
  * also the operator's rules, EC2's names, DS of our zones, names of a search list. Stored answers: retained, fresh, expired.
  */
-import { rcodeAt } from '../../protocol/wire/header.ts';
+import { rcodeAt } from '../../protocol/wire/message.ts';
 import { composeOwnQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import {
+  JUST_NOW,
   type LocalAnswer,
+  type PatchOptions,
   writeEmptyReply,
   writeHeaderOnlyReply,
   writeLocalReply,
+  writePatchedReply,
 } from '../../protocol/wire/reply.ts';
-import { JUST_NOW, type PatchOptions, writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { OPEN_ALIAS } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { ageSeconds, type CachedAnswer, freshness, type GivenAnswer } from '../answer-cache/cached-answer.ts';

@@ -5,7 +5,7 @@
  *     as it is now     a question for upstreams stays `forward`: only they know the answer
  *     as if cut        upstreams across the link are silent: the answer is what is left
  */
-import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/message.ts';
 import { composeOwnQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';

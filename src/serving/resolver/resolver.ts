@@ -7,7 +7,7 @@
  * It knows all of its sibling rooms and nothing of sockets, files or AWS. This server is a forwarder (RFC 9499) with
  * authoritative data of its own. An answer that comes later comes within the forwarder's deadline.
  */
-import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/message.ts';
 import { type Query, VERDICT } from '../../protocol/wire/query.ts';
 import { RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { ORIGIN, ResolverCounters } from '../counters.ts';

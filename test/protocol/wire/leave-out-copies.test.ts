@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { leaveOut } from '../../../src/protocol/wire/relevance.ts';
+import { leaveOut } from '../../../src/protocol/wire/leave-out.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { type CompressedRecord, compressedMessage } from '../../helpers/compressed-message.ts';
 import { readStrictly, type StrictRecord } from '../../helpers/strict-parser.ts';

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
-import { leaveOut } from '../../../src/protocol/wire/relevance.ts';
+import { leaveOut } from '../../../src/protocol/wire/leave-out.ts';
+import { withoutProofs } from '../../../src/protocol/wire/reply.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { withoutProofs } from '../../../src/protocol/wire/response-patch.ts';
 import type { ResponseIndex } from '../../../src/protocol/wire/response-records.ts';
 import { readReply } from '../../serving/resolver/messages.ts';
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
-import { hashName } from '../../../src/protocol/wire/message-names.ts';
+import { hashName } from '../../../src/protocol/wire/message.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 
 const hash = (name: string): number => hashName(nameToWire(name));
@@ -8,7 +8,7 @@ const hash = (name: string): number => hashName(nameToWire(name));
 /** What another process, with a key of its own, says. */
 function elsewhere(program: string): unknown {
   const code = `
-    const { hashName } = await import('${new URL('../../../src/protocol/wire/message-names.ts', import.meta.url)}');
+    const { hashName } = await import('${new URL('../../../src/protocol/wire/message.ts', import.meta.url)}');
     const { nameToWire } = await import('${new URL('../../../src/protocol/words/name.ts', import.meta.url)}');
     const hash = (name) => hashName(nameToWire(name));
     ${program}`;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { hashName, suffixEquals } from '../../../src/protocol/wire/message-names.ts';
+import { hashName, suffixEquals } from '../../../src/protocol/wire/message.ts';
 import { composeQuery, parseQuery, Query, VERDICT } from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';

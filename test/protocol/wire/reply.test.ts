@@ -2,9 +2,13 @@ import { Packet } from 'dns2';
 import t from 'tap';
 import { composeLocalAnswer } from '../../../src/protocol/wire/local-answer.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
-import { writeEmptyReply, writeHeaderOnlyReply, writeLocalReply } from '../../../src/protocol/wire/reply.ts';
+import {
+  writeEmptyReply,
+  writeHeaderOnlyReply,
+  writeLocalReply,
+  writePatchedReply,
+} from '../../../src/protocol/wire/reply.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
 import { message, opt, rawRecord, rr } from '../../helpers/zone-text.ts';
 
 function queryOf(octets: Uint8Array): Query {

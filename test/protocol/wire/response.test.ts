@@ -1,6 +1,6 @@
 import t from 'tap';
+import { readAddresses } from '../../../src/protocol/wire/aliases.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { readAddresses } from '../../../src/protocol/wire/response-records.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
 import { message, opt, rawRecord, soaData } from '../../helpers/zone-text.ts';

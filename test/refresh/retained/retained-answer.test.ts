@@ -1,6 +1,6 @@
 import t from 'tap';
+import { hasProofs } from '../../../src/protocol/wire/reply.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { hasProofs } from '../../../src/protocol/wire/response-patch.ts';
 import {
   answerToGive,
   classify,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
+import { writePatchedReply } from '../../../src/protocol/wire/reply.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { sizeOf } from '../../../src/serving/answer-cache/answer-record.ts';
 import { message, rawRecord } from '../../helpers/zone-text.ts';

@@ -1,4 +1,4 @@
-import { hashName } from '../../../src/protocol/wire/message-names.ts';
+import { hashName } from '../../../src/protocol/wire/message.ts';
 import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import type { ResponseIndex } from '../../../src/protocol/wire/response-records.ts';

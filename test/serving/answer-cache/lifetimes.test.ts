@@ -1,7 +1,7 @@
 /** How long answers, denials and failures are given, and when the next one is asked for. */
 import t from 'tap';
+import { writePatchedReply } from '../../../src/protocol/wire/reply.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
 import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';
 import { ageSeconds, answerWhileStale, mayRecheck } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { message } from '../../helpers/zone-text.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
+import { writePatchedReply } from '../../../src/protocol/wire/reply.ts';
 import { TYPE } from '../../../src/protocol/words/codes.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';

@@ -1,5 +1,5 @@
 /** Upstreams in virtual time: a forwarder whose transports are made of one function per test. */
-import { FLAG, HEADER_OCTETS } from '../../../src/protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS } from '../../../src/protocol/wire/message.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { nameFromWire } from '../../../src/protocol/words/name.ts';
 import {

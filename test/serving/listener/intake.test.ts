@@ -1,5 +1,5 @@
 import t from 'tap';
-import { uint16At } from '../../../src/protocol/wire/header.ts';
+import { uint16At } from '../../../src/protocol/wire/message.ts';
 import type { Toned } from '../../../src/report/report.ts';
 import {
   COUNT,

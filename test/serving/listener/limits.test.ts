@@ -1,5 +1,5 @@
 import t from 'tap';
-import { putUint16, uint16At } from '../../../src/protocol/wire/header.ts';
+import { putUint16, uint16At } from '../../../src/protocol/wire/message.ts';
 import { composeQuery, type Query } from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';

@@ -3,7 +3,7 @@ import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dg
 import { connect, type Socket } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import type { Test } from 'tap';
-import { uint16At } from '../../../src/protocol/wire/header.ts';
+import { uint16At } from '../../../src/protocol/wire/message.ts';
 import { composeQuery, VERDICT } from '../../../src/protocol/wire/query.ts';
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../../src/protocol/wire/reply.ts';
 import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';

@@ -1,11 +1,61 @@
 /**
- * Names as octets. In a message they may end in compression pointers (RFC 1035 section 4.1.4): whether a name is whole, whether two
- * names are equal, whether a name lies under another. Below: the hash of a name, and the map by which tables find the name of a
- * query, exactly or by its longest suffix, without a string. All work is bounded.
+ * What every message is made of: the twelve octets that it starts with (RFC 1035 section 4.1.1), 16- and 32-bit integers, and
+ * names. In a message a name may end in a compression pointer (RFC 1035 section 4.1.4): whether a name is whole, whether two names
+ * are equal, whether a name lies under another. Below: the hash of a name, and the map by which tables find the name of a query,
+ * exactly or by its longest suffix, without a string. All work is bounded. No reader of octets here throws; each says how it
+ * treats octets after the end.
  */
 import { fillRandom } from '../../runtime/random.ts';
-import { lower, MAX_NAME_OCTETS, nameToWire } from '../words/name.ts';
-import { HEADER_OCTETS } from './header.ts';
+import { LOWER_CASE, MAX_NAME_OCTETS, nameToWire } from '../words/name.ts';
+
+export const HEADER_OCTETS = 12;
+/** Of a record, after its owner: TYPE, CLASS, TTL, RDLENGTH (RFC 1035 section 3.2.1). */
+export const FIXED_RR_OCTETS = 10;
+/** The largest message there is: TCP's length field has 16 bits (RFC 7766 section 8). */
+export const MAX_MESSAGE_OCTETS = 65_535;
+/** The UDP size that the server offers, and the most octets that it sends: this size fits one unfragmented datagram. */
+export const EDNS_UDP_OCTETS = 1232;
+/** The most that a client without EDNS can take over UDP (RFC 1035 section 4.2.1). */
+export const PLAIN_UDP_OCTETS = 512;
+
+/** Bits of the 16-bit flags field (RFC 1035 section 4.1.1; AD and CD: RFC 4035 section 3.2). */
+export const FLAG = {
+  QR: 0x8000,
+  OPCODE: 0x7800,
+  AA: 0x0400,
+  TC: 0x0200,
+  RD: 0x0100,
+  RA: 0x0080,
+  Z: 0x0040,
+  AD: 0x0020,
+  CD: 0x0010,
+  RCODE: 0x000f,
+} as const;
+
+/** Big-endian 16-bit integer; octets beyond the end read as zero. */
+export function uint16At(octets: Uint8Array, at: number): number {
+  return ((octets[at] ?? 0) << 8) | (octets[at + 1] ?? 0);
+}
+
+/** Big-endian unsigned 32-bit integer; octets beyond the end read as zero. */
+export function uint32At(octets: Uint8Array, at: number): number {
+  return ((uint16At(octets, at) << 16) | uint16At(octets, at + 2)) >>> 0;
+}
+
+/** The four bits of the response code that the header of the message at `start` has (RFC 1035 section 4.1.1). */
+export function rcodeAt(message: Uint8Array, start: number): number {
+  return (message[start + 3] ?? 0) & FLAG.RCODE;
+}
+
+export function putUint16(octets: Uint8Array, at: number, value: number): void {
+  octets[at] = value >>> 8;
+  octets[at + 1] = value;
+}
+
+export function putUint32(octets: Uint8Array, at: number, value: number): void {
+  putUint16(octets, at, value >>> 16);
+  putUint16(octets, at + 2, value);
+}
 
 /**
  * The offset after a name that may end in a compression pointer, or -1 when it is broken. The pointer is
@@ -127,7 +177,7 @@ export function isSameName(message: Uint8Array, left: number, right: number): bo
     if (length !== (message[other] ?? 0)) return false;
     if (length === 0) return true;
     for (let i = 1; i <= length; i++) {
-      if (lower(message[one + i] ?? 0) !== lower(message[other + i] ?? 0)) return false;
+      if (LOWER_CASE[message[one + i] ?? 0] !== LOWER_CASE[message[other + i] ?? 0]) return false;
     }
     one = labelAt(message, one + length + 1);
     other = labelAt(message, other + length + 1);
@@ -159,7 +209,7 @@ export function nameKey(message: Uint8Array, start = 0): string {
   for (let at = labelAt(message, start); (message[at] ?? 0) !== 0; ) {
     const length = message[at] ?? 0;
     key += String.fromCharCode(length);
-    for (let i = 1; i <= length; i++) key += String.fromCharCode(lower(message[at + i] ?? 0));
+    for (let i = 1; i <= length; i++) key += String.fromCharCode(LOWER_CASE[message[at + i] ?? 0] ?? 0);
     at = labelAt(message, at + length + 1);
   }
   return key;
@@ -184,8 +234,6 @@ export function expandName(message: Uint8Array, start: number): Uint8Array | und
 }
 
 export const MAX_LABELS = 128; // 255 octets hold 127 labels and the root
-
-const lowerTable = Uint8Array.from({ length: 256 }, (_, octet) => lower(octet));
 
 /**
  * The key of the hash by which tables find names: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name.
@@ -220,10 +268,10 @@ export function hashSuffixes(
     // the length octet goes first, so that labels cannot run into each other
     const end = start + (octets[start] ?? 0) + 1;
     for (let at = start; at < end; at += 4) {
-      let word = lowerTable[octets[at] ?? 0] ?? 0;
-      if (at + 1 < end) word |= (lowerTable[octets[at + 1] ?? 0] ?? 0) << 8;
-      if (at + 2 < end) word |= (lowerTable[octets[at + 2] ?? 0] ?? 0) << 16;
-      if (at + 3 < end) word |= (lowerTable[octets[at + 3] ?? 0] ?? 0) << 24;
+      let word = LOWER_CASE[octets[at] ?? 0] ?? 0;
+      if (at + 1 < end) word |= (LOWER_CASE[octets[at + 1] ?? 0] ?? 0) << 8;
+      if (at + 2 < end) word |= (LOWER_CASE[octets[at + 2] ?? 0] ?? 0) << 16;
+      if (at + 3 < end) word |= (LOWER_CASE[octets[at + 3] ?? 0] ?? 0) << 24;
       v3 ^= word;
       v0 = (v0 + v1) | 0;
       v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
@@ -279,7 +327,7 @@ export function suffixEquals(query: AskedName, depth: number, wire: Uint8Array):
   const from = query.nameStart + (query.labelStarts[depth] ?? 0);
   if (query.nameEnd - from !== wire.length) return false;
   for (let i = 0; i < wire.length; i++) {
-    if (lowerTable[query.octets[from + i] ?? 0] !== wire[i]) return false;
+    if (LOWER_CASE[query.octets[from + i] ?? 0] !== wire[i]) return false;
   }
   return true;
 }

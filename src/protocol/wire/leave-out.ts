@@ -1,33 +1,38 @@
 /**
- * Decides which records of a response belong to its question, and copies a message without the others. The answer section may
- * have the name and its aliases, and the authority section the zones above them. The additional section may have the hosts that
- * those records name. All other records could only mislead a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
- *
- * Two classes read one rule. `Relevance` decides during one pass, without an object, whether all records belong to the question,
- * as in nearly every response. If `Relevance` is in doubt, `relevantRecords` decides for each record, in any order.
+ * Decides for each record of a response whether it belongs to the question, in any order, and copies a message without some of
+ * its records. The answer section may have the name and its aliases, and the authority section the zones above them. The
+ * additional section may have the hosts that those records name. All other records could only mislead a client (RFC 2181 section
+ * 5.4.1, RFC 5452 section 6). `Relevance` of response.ts reads the same rule during its pass, without an object; this file is for
+ * the few responses about which it is in doubt, and for records that a client does not want.
  */
 import { TYPE } from '../words/codes.ts';
-import { HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16 } from './header.ts';
-import { isAtOrUnderName, isPointer, isSameName, MAX_POINTED, nameKey, pointerAt } from './message-names.ts';
-import { hasShape, type RdataCopier, seen, walkRdata } from './rdata-shape.ts';
+import {
+  HEADER_OCTETS,
+  isPointer,
+  MAX_MESSAGE_OCTETS,
+  MAX_POINTED,
+  nameKey,
+  pointerAt,
+  putUint16,
+} from './message.ts';
 import {
   coveredType,
   forEachRecord,
+  hasShape,
   isDenial,
   MAX_ALIASES,
+  type RdataCopier,
   type RecordPlace,
   type ResponseIndex,
   SECTION,
+  seen,
+  walkRdata,
 } from './response-records.ts';
 
-const MAX_HOSTS = 64; // more is left to the other reading
-/** Comparisons of an owner with hosts: names of 255 octets that differ at their end took the loop 70 ms. */
-const MAX_COMPARED = 4096;
-const MAX_DENIALS = 16;
-const SIGNER = 18; // octets of RRSIG's RDATA before the signer's name (RFC 4034 section 3.1)
+export const SIGNER = 18; // octets of RRSIG's RDATA before the signer's name (RFC 4034 section 3.1)
 
 /** TYPEs that an additional section has about a host: addresses, and those of RFC 2782, 6763 and 9460. */
-const HOST_TYPES: ReadonlySet<number> = new Set([
+export const HOST_TYPES: ReadonlySet<number> = new Set([
   TYPE.A,
   TYPE.AAAA,
   TYPE.CNAME,
@@ -38,127 +43,6 @@ const HOST_TYPES: ReadonlySet<number> = new Set([
   TYPE.SVCB,
   TYPE.HTTPS,
 ]);
-
-/** Judges one message at a time: the caller notes its records in order, each just after `hasShape` has read the record. */
-export class Relevance {
-  /** False when a record does not belong to the question, or when only the other reading can decide. */
-  isWhole = true;
-  readonly #chain = new Uint16Array(MAX_ALIASES + 1);
-  #aliases = 0;
-  readonly #hosts = new Uint16Array(MAX_HOSTS);
-  #hostCount = 0;
-  #compared = 0;
-  readonly #denials = new Uint16Array(MAX_DENIALS);
-  #denialCount = 0;
-  /** Owner of an SOA, or a signer, above a name of the chain; 0 before there is any. */
-  #zoneAt = 0;
-  #questionEnd = 0;
-
-  start(questionEnd: number): void {
-    this.isWhole = true;
-    this.#questionEnd = questionEnd;
-    this.#chain[0] = HEADER_OCTETS;
-    this.#aliases = 0;
-    this.#hostCount = 0;
-    this.#compared = 0;
-    this.#denialCount = 0;
-    this.#zoneAt = 0;
-  }
-
-  note(message: Uint8Array, section: number, ownerAt: number, type: number, rdataAt: number): void {
-    if (!this.isWhole) return;
-    if (section === SECTION.answer) this.#noteAnswer(message, ownerAt, type, rdataAt);
-    else if (section === SECTION.authority) this.#noteAuthority(message, ownerAt, type, rdataAt);
-    else this.#noteAdditional(message, ownerAt, type);
-    if (seen.hostAt !== 0 && type !== TYPE.CNAME) this.#noteHost(seen.hostAt);
-  }
-
-  /** Aliases that lead on from the QNAME by CNAME. */
-  get aliases(): number {
-    return this.#aliases;
-  }
-
-  /** Whether an SOA, or a signer where there is none, is at or above the last name of the chain. */
-  isZoneOfEnd(message: Uint8Array): boolean {
-    return this.#zoneAt !== 0 && isAtOrUnderName(message, this.#chain[this.#aliases] ?? 0, this.#zoneAt);
-  }
-
-  /** To be called after the last record. */
-  finish(message: Uint8Array): void {
-    for (let at = 0; at < this.#denialCount && this.isWhole; at++) {
-      const owner = this.#denials[at] ?? 0;
-      this.isWhole = this.#zoneAt !== 0 && isAtOrUnderName(message, owner, this.#zoneAt);
-    }
-  }
-
-  #noteAnswer(message: Uint8Array, ownerAt: number, type: number, rdataAt: number): void {
-    const last = this.#chain[this.#aliases] ?? 0;
-    if (isSameName(message, ownerAt, last)) {
-      if (type !== TYPE.CNAME) return;
-      if (this.#aliases === MAX_ALIASES) this.isWhole = false;
-      else this.#chain[++this.#aliases] = rdataAt;
-      return;
-    }
-    // signatures of an alias follow it, when the chain has gone on
-    if (this.#isInChain(message, ownerAt)) {
-      if (type === TYPE.CNAME) this.isWhole = false;
-      return;
-    }
-    const isDname = type === TYPE.DNAME || coveredType(message, type, rdataAt) === TYPE.DNAME;
-    // RFC 6672 section 2.2: the alias that a DNAME makes follows it
-    this.isWhole = isDname && this.#isAboveChain(message, ownerAt);
-  }
-
-  #noteAuthority(message: Uint8Array, ownerAt: number, type: number, rdataAt: number): void {
-    if (type === TYPE.RRSIG && this.#zoneAt === 0 && this.#isAboveChain(message, rdataAt + SIGNER)) {
-      this.#zoneAt = rdataAt + SIGNER;
-    }
-    if (this.#isAboveChain(message, ownerAt)) {
-      if (type === TYPE.SOA) this.#zoneAt = ownerAt;
-    } else if (isDenial(type) || isDenial(coveredType(message, type, rdataAt))) {
-      if (this.#denialCount === MAX_DENIALS) this.isWhole = false;
-      else this.#denials[this.#denialCount++] = ownerAt;
-    } else {
-      this.isWhole = false;
-    }
-  }
-
-  #noteAdditional(message: Uint8Array, ownerAt: number, type: number): void {
-    this.isWhole =
-      HOST_TYPES.has(type) && (this.#isHost(message, ownerAt) || this.#isInChain(message, ownerAt));
-  }
-
-  #noteHost(at: number): void {
-    if (this.#hostCount === MAX_HOSTS) this.isWhole = false;
-    else this.#hosts[this.#hostCount++] = at;
-  }
-
-  #isHost(message: Uint8Array, ownerAt: number): boolean {
-    const target = isPointer(message, ownerAt) ? pointerAt(message, ownerAt) : ownerAt;
-    for (let at = 0; at < this.#hostCount; at++) if (this.#hosts[at] === target) return true;
-    this.#compared += this.#hostCount;
-    if (this.#compared > MAX_COMPARED) return false;
-    for (let at = 0; at < this.#hostCount; at++)
-      if (isSameName(message, ownerAt, this.#hosts[at] ?? 0)) return true;
-    return false;
-  }
-
-  #isInChain(message: Uint8Array, ownerAt: number): boolean {
-    for (let at = this.#aliases; at >= 0; at--)
-      if (isSameName(message, ownerAt, this.#chain[at] ?? 0)) return true;
-    return false;
-  }
-
-  /** Whether the name is in the chain, or above a name in it. */
-  #isAboveChain(message: Uint8Array, nameAt: number): boolean {
-    if (message[nameAt] === 0) return true;
-    // a pointer into the question makes it a suffix of the question's name
-    if (isPointer(message, nameAt) && pointerAt(message, nameAt) < this.#questionEnd) return true;
-    for (let at = this.#aliases; at >= 0; at--)
-      if (isAtOrUnderName(message, this.#chain[at] ?? 0, nameAt)) return true;
-    return false;
-  }
-}
 
 interface Place {
   readonly section: number;

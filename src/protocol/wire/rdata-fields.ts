@@ -1,19 +1,14 @@
 /**
- * The shapes of RDATA: for each TYPE that has one, the fields in their order. Whether RDATA has the shape of its TYPE is
- * decided here; unknown TYPEs have none and pass untouched (RFC 3597). What the fields mean is nobody's business here.
+ * Fields of RDATA that are neither names nor of fixed size: whether their content is whole. response-records.ts says which TYPE has
+ * which fields. What the fields mean is nobody's business here.
  */
-
-import { TYPE } from '../words/codes.ts';
-import { uint16At, uint32At } from './header.ts';
-import { plainNameEnd, wholeNameEnd } from './message-names.ts';
-
-// Fields of RDATA that are neither names nor of fixed size: whether their content is whole.
+import { plainNameEnd, uint16At, uint32At } from './message.ts';
 
 /** The offset after a field that starts at `at`, in RDATA that ends at `end`; -1 when it is broken. */
-type FieldCheck = (message: Uint8Array, at: number, end: number) => number;
+export type FieldCheck = (message: Uint8Array, at: number, end: number) => number;
 
 /** By the words that the table of shapes uses. */
-const FIELD_CHECKS: Readonly<Record<string, FieldCheck>> = {
+export const FIELD_CHECKS: Readonly<Record<string, FieldCheck>> = {
   string: stringEnd,
   strings: (message, at, end) => {
     let next = stringEnd(message, at, end);
@@ -47,7 +42,7 @@ const FIELD_CHECKS: Readonly<Record<string, FieldCheck>> = {
   },
 };
 
-function stringEnd(message: Uint8Array, at: number, end: number): number {
+export function stringEnd(message: Uint8Array, at: number, end: number): number {
   if (at >= end) return -1;
   const next = at + 1 + (message[at] ?? 0);
   return next > end ? -1 : next;
@@ -193,156 +188,4 @@ function isServiceParam(message: Uint8Array, key: number, at: number, end: numbe
     default:
       return true;
   }
-}
-
-/**
- * The fields of each shape, and the TYPEs that have it. A number is as many octets. The words:
- *
- * - `name`, `host`     a name that may be compressed; the additional section may have the addresses of a `host`
- * - `plain`, `plainhost`  a name that no sender may compress (RFC 3597 section 4); where one did, it is written out
- * - `string`, `strings`   one, or one and more to the end, of the strings with a length octet (RFC 1035 section 3.3)
- * - `some`, `any`      octets to the end: at least one, or perhaps none
- * - the others are named after the field that they check
- */
-const TABLE = `
-  4: 1 A
-  host: 2 NS, 3 MD, 4 MF, 5 CNAME, 7 MB, 12 PTR
-  name name 20: 6 SOA
-  name: 8 MG, 9 MR
-  5 any: 11 WKS
-  string string: 13 HINFO
-  name name: 14 MINFO
-  2 host: 15 MX
-  strings: 16 TXT, 20 ISDN, 56 NINFO, 99 SPF, 258 AVC, 261 RESINFO, 262 WALLET, 263 CLA
-  plain plain: 17 RP, 58 TALINK
-  2 plainhost: 18 AFSDB, 21 RT, 36 KX, 107 LP
-  string: 19 X25
-  some: 22 NSAP, 34 ATMA, 49 DHCID, 61 OPENPGPKEY
-  plain: 23 NSAP-PTR, 39 DNAME
-  18 plain any: 24 SIG
-  4 any: 25 KEY
-  2 plain plain: 26 PX
-  string string string: 27 GPOS
-  16: 28 AAAA
-  location: 29 LOC
-  plain some: 30 NXT
-  6 plainhost: 33 SRV
-  4 string string string plainhost: 35 NAPTR
-  5 some: 37 CERT
-  a6: 38 A6
-  prefixes: 42 APL
-  3 digest: 43 DS, 59 CDS, 32768 TA, 32769 DLV
-  1 fingerprint: 44 SSHFP
-  1 gateway1: 45 IPSECKEY
-  18 plain some: 46 RRSIG
-  plain types: 47 NSEC
-  4 some: 48 DNSKEY, 57 RKEY, 60 CDNSKEY, 256 URI
-  4 string hash typesornone: 50 NSEC3
-  4 string: 51 NSEC3PARAM
-  3 some: 52 TLSA, 53 SMIMEA
-  hip: 55 HIP
-  6 typesornone: 62 CSYNC
-  5 zonedigest: 63 ZONEMD
-  2 plainhost params: 64 SVCB, 65 HTTPS
-  5 plain: 66 DSYNC
-  10: 104 NID, 106 L64
-  6: 105 L32, 108 EUI48
-  8: 109 EUI64, 264 IPN
-  1 tag any: 257 CAA
-  9 string any: 259 DOA
-  1 gateway0: 260 AMTRELAY
-`;
-
-/** A number of octets, a kind of name (below zero), or the check of another field. */
-type Field = number | FieldCheck;
-
-const NAME = -1;
-const HOST = -2;
-const PLAIN = -3;
-const PLAIN_HOST = -4;
-const NAME_KINDS: Readonly<Record<string, number>> = {
-  name: NAME,
-  host: HOST,
-  plain: PLAIN,
-  plainhost: PLAIN_HOST,
-};
-
-const shapes = new Map<number, readonly Field[]>();
-for (const line of TABLE.trim().split('\n')) {
-  const [fields = '', types = ''] = line.split(': ');
-  const shape = fields.trim().split(' ').map(fieldOf);
-  for (const type of types.split(', ')) shapes.set(Number.parseInt(type, 10), shape);
-}
-
-function fieldOf(word: string): Field {
-  const field = NAME_KINDS[word] ?? FIELD_CHECKS[word] ?? Number(word);
-  if (Number.isNaN(field)) throw new Error(`no such field of RDATA: "${word}"`);
-  return field;
-}
-
-/** Findings of the last call of `hasShape` beside the shape; one object for all calls. */
-export const seen = {
-  /** Offset of the last host's name, or 0. */
-  hostAt: 0,
-  /** A name is compressed where no sender may do so. */
-  isWronglyCompressed: false,
-};
-
-/** Whether the RDATA from `start` to `end` has the shape of its TYPE. Class IN is meant. */
-export function hasShape(message: Uint8Array, type: number, start: number, end: number): boolean {
-  seen.hostAt = 0;
-  seen.isWronglyCompressed = false;
-  // the usual answers, without the table
-  if (type === TYPE.A) return end - start === 4;
-  if (type === TYPE.AAAA) return end - start === 16;
-  const shape = shapes.get(type);
-  if (shape === undefined) return true;
-  let at = start;
-  for (let field = 0; field < shape.length && at >= 0; field++) {
-    at = fieldEnd(message, shape[field] ?? 0, at, end);
-    if (at > end) return false;
-  }
-  return at === end;
-}
-
-function fieldEnd(message: Uint8Array, field: Field, at: number, end: number): number {
-  if (typeof field === 'function') return field(message, at, end);
-  return field >= 0 ? at + field : nameEnd(message, field, at, end);
-}
-
-function nameEnd(message: Uint8Array, kind: number, at: number, end: number): number {
-  const next = wholeNameEnd(message, at);
-  if (next < 0 || next > end) return -1;
-  if (kind === HOST || kind === PLAIN_HOST) seen.hostAt = at;
-  if (kind <= PLAIN && plainNameEnd(message, at, next) !== next) seen.isWronglyCompressed = true;
-  return next;
-}
-
-/** Takes RDATA in pieces, from the first to the last octet. */
-export interface RdataCopier {
-  /** Receives a range of octets that the copy keeps as they are. */
-  octets(from: number, to: number): void;
-  /** Receives the offset of a name, and whether the copier may compress the name. */
-  name(at: number, mayCompress: boolean): void;
-}
-
-/** Walks RDATA that has the shape of its TYPE: names apart from other octets. */
-export function walkRdata(
-  message: Uint8Array,
-  type: number,
-  start: number,
-  end: number,
-  copier: RdataCopier,
-): void {
-  let at = start;
-  for (const field of shapes.get(type) ?? []) {
-    // no name follows a field that is neither octets nor a string
-    if (typeof field === 'function' && field !== stringEnd) break;
-    const next = fieldEnd(message, field, at, end);
-    if (next < 0 || next > end) break;
-    if (typeof field === 'number' && field < 0) copier.name(at, field === NAME || field === HOST);
-    else copier.octets(at, next);
-    at = next;
-  }
-  copier.octets(at, end);
 }
