@@ -66,7 +66,17 @@ function notAnAddress(
   }
   if (host === 'localhost') return { message: 'a name, not an address', fix: `write 127.0.0.1${port}` };
   if (/^[a-z]/i.test(host) && !host.includes(':')) return { message: 'a name, not an address' };
-  return { message: 'not an IP address' };
+  return copiedWhole(text) ?? { message: 'not an IP address' };
+}
+
+/** A list in one text, or the address of an interface with its prefix. */
+function copiedWhole(text: string): Reading<never> | undefined {
+  const parts = text.split(/[\s,;]+/).filter((part) => part !== '');
+  if (parts.length > 1 && parts.every((part) => parseAddress(part) !== undefined))
+    return { message: 'more than one address', fix: `make each an item of its own: ${parts.join(' and ')}` };
+  const [, address = ''] = /^([^/]+)\/[0-9]{1,3}$/.exec(text) ?? [];
+  if (parseAddress(address) === undefined) return undefined;
+  return { message: 'a network, not an address', fix: `write ${address}` };
 }
 
 /** `zone` with its "%", empty where there is none. An interface may have a name that the parser does not know: `eth0.100`. */

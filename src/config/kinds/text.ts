@@ -67,6 +67,10 @@ export function clusterName() {
     // No "*" and no "?": the name goes into a filter of EC2, where they are wildcards.
     pattern: '^[0-9A-Za-z][0-9A-Za-z_\\-]{0,99}$',
     example: 'my-cluster',
+    near: (text) => {
+      const [, name] = /^arn:[\w-]+:eks:[^:]*:[^:]*:cluster\/(.+)$/.exec(text) ?? [];
+      return name === undefined ? undefined : { message: 'the ARN of a cluster, not its name', name };
+    },
   });
 }
 
