@@ -16,8 +16,15 @@ export function readType(text: string): number {
   const type = typeFromText(text);
   // RFC 6895 section 3.1: TYPE 0 is reserved, and no record has it
   if (type !== undefined && type !== 0) return type;
-  const form = 'write a mnemonic such as A, AAAA, TXT, PTR or HTTPS, or TYPE and a number up to 65535';
-  throw new InvalidArgumentError(`Not a record type:\n    ${form}`);
+  throw new InvalidArgumentError(`Not a record type:\n    ${typeFix(text)}`);
+}
+
+/** dig and nslookup take the server as an address among the words, and dig takes the type before the name. */
+function typeFix(text: string): string {
+  const server = text.replace(/^@/, '');
+  if (isIPv4(server) || isIPv6(server)) return `"lookup" takes the server to ask as --server ${server}`;
+  if (text.includes('.')) return 'the name comes first, then the type; a server to ask goes with --server';
+  return 'write a mnemonic such as A, AAAA, TXT, PTR or HTTPS, or TYPE and a number up to 65535';
 }
 
 /** The question, or the exit code of wrong usage, which has been explained. `hasType`: whether the command takes a type. */

@@ -68,3 +68,23 @@ t.test('each command that takes a name: wrong usage is exit 2, and no server is 
     t.notMatch(stderr, /PTR/, 'flush takes no type');
   }
 });
+
+t.test('the order of dig, kdig and nslookup: the fix says where name, type and server stand', async (t) => {
+  const rows: readonly (readonly [words: readonly string[], fix: RegExp])[] = [
+    [
+      ['lookup', '@10.0.9.53', 'a.example'],
+      /name comes first, then the type; a server to ask goes with --server$/m,
+    ],
+    [['lookup', 'a.example', '@10.0.9.53'], /--server 10\.0\.9\.53$/m],
+    [['lookup', 'a.example', '10.0.9.53'], /--server 10\.0\.9\.53$/m],
+    [['lookup', 'a.example', '@fd00::53'], /--server fd00::53$/m],
+    [['lookup', 'TXT', 'a.example'], /name comes first, then the type/],
+    [['explain', 'a.example', 'BOGUS'], /write a mnemonic/],
+  ];
+  for (const [words, fix] of rows) {
+    const { code, stdout, stderr } = await run([...words]);
+    t.equal(code, 2, stderr);
+    t.equal(stdout, '');
+    t.match(stderr, fix);
+  }
+});

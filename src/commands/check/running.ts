@@ -133,7 +133,7 @@ export function serverFindings({
 const NOT_READY =
   '"outpost-dns status" shows why each source fails; addresses that you know are served at once by "outpost-dns pin", with the name in clusters[].endpoint';
 const SAVING =
-  'free the disk, or give the directory and its files to the user of the server: chown -R outpost-dns:';
+  'free the disk (its space or its inodes: "df -h", "df -i"), or give the directory and its files to the user of the server: chown -R outpost-dns:';
 const FAULTS =
   'look the words up in docs/log.md; files that were set aside are in the state directory, with the reason in their names';
 
@@ -150,7 +150,7 @@ export function behindFindings({ config, endpoints, server, state }: Site): read
     return problem(
       'state-behind-server',
       `the running server serves ${missing.join(', ')} for "${name}", and the state in "${directory}" does not have it`,
-      'see why nothing is saved: "outpost-dns status" shows the faults of the state, "df -h" a full disk',
+      'see why nothing is saved: "outpost-dns status" shows the faults of the state, "df -h" and "df -i" a disk that is full',
     );
   });
 }
