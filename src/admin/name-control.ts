@@ -131,6 +131,8 @@ const flushBody = z.strictObject({
   name: z.string(),
   /** Every name under it, too. */
   below: z.boolean(),
+  /** Drops answers although no upstream could give others now. */
+  evenInCut: z.boolean().optional(),
   /** The user who gives the command. */
   by: z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a text of 1 to 255 printable characters'),
 });
@@ -155,6 +157,8 @@ type FlushCommand = z.output<typeof flushBody>;
 export interface FlushControl {
   /** The name in normal form; `undefined` where the text is no domain name. */
   normalName(text: string): string | undefined;
+  /** Why no upstream could replace a dropped answer now; `undefined` where upstreams can be asked. */
+  cutText(): string | undefined;
   flush(command: FlushCommand): Promise<FlushReport>;
 }
 
@@ -163,7 +167,14 @@ export function flushRoutes(control: FlushControl): readonly ControlRoute[] {
     controlRoute('POST', FLUSH_PATH, flushBody, (body) => {
       const name = control.normalName(body.name);
       if (name === undefined) return notADomainName(body.name, ', or . with --below for everything');
+      const cut = body.evenInCut === true ? undefined : control.cutText();
+      if (cut !== undefined)
+        return new ControlRefusal(409, `${cut}: nothing could replace a dropped answer`, WAIT);
       return control.flush({ ...body, name });
     }),
   ];
 }
+
+/** A habit of many operators in an outage is to empty caches first. Here the kept answers are all that the site has. */
+const WAIT =
+  'wait until "outpost-dns status" shows the link connected, or add --even-in-cut where the answer does harm';

@@ -18,6 +18,7 @@ import {
 
 interface FlushOptions extends ServerOptions {
   readonly below?: true;
+  readonly evenInCut?: true;
   readonly json?: true;
 }
 
@@ -25,6 +26,7 @@ export function define(command: Command, { ended }: Run): void {
   command
     .argument('<name>', 'domain name')
     .option('--below', 'every name under it, too')
+    .option('--even-in-cut', 'drop the answers although no upstream can replace them now')
     .option(...OPTION.config)
     .addOption(stateOption(command))
     .option(...OPTION.json)
@@ -34,7 +36,8 @@ export function define(command: Command, { ended }: Run): void {
 async function flush(text: string, options: FlushOptions): Promise<ExitCode> {
   const question = questionOf(text, undefined, false);
   if (typeof question === 'number') return question;
-  const body = { name: question.name, below: options.below === true, by: commander(process.env) };
+  const { below = false, evenInCut } = options;
+  const body = { name: question.name, below, evenInCut, by: commander(process.env) };
   const report = await give(options, 'flush', { method: 'POST', path: FLUSH_PATH, body }, flushReport);
   if (typeof report === 'number') return report;
   print(options.json ? JSON.stringify(report, null, 2) : flushLines(report));

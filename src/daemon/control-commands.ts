@@ -72,9 +72,14 @@ function pinControl({ plane, store }: Rooms): PinControl {
 
 /** Names in one turn of the event loop, as in a reload. */
 function flushControl({ pause }: Pick<DaemonParts, 'pause'>, rooms: Rooms): FlushControl {
-  const { cache, answers, retained, serving, ledger } = rooms;
+  const { cache, answers, retained, serving, ledger, link, drill, forwarder, inForce } = rooms;
   return {
     normalName,
+    cutText: () => {
+      if (drill.isRunning) return 'a drill is running';
+      if (link.cuts.isFarSideCut) return 'the link to aws is down';
+      return forwarder.isDown(inForce.group) ? 'no upstream answers' : undefined;
+    },
     async flush({ name, below, by }) {
       const isWanted = (other: string) => other === name || (below && isAtOrUnder(other, name));
       let count = await inSlices(cache.flushing(isWanted), pause);

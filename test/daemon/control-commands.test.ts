@@ -195,11 +195,34 @@ t.test('flush drops every variant of a name, fresh and stale, in memory and on t
   await site.time.advance(120_000);
   t.match(await site.ask({ name: 'www.example.com' }), { rcode: 2 }, 'not even stale');
   t.match(await site.ask({ name: 'a.www.example.com' }), { rcode: 0 }, 'a name under it stays');
-  t.match(await command('/flush', { name: 'example.com', below: true, by: 'ada' }), { answers: 8 });
+  t.match(await command('/flush', { name: 'example.com', below: true, evenInCut: true, by: 'ada' }), {
+    answers: 8,
+  });
   t.strictSame(await namesOnDisk(directory), []);
   await site.rooms.ledger.flush();
   const { entries } = await readLedger(directory, { kinds: ['flush'] });
   t.match(entries.at(-1)?.event, { name: 'example.com', below: true, answers: 8, flushedBy: 'ada' });
+});
+
+t.test('a flush in a cut or a drill is refused: nothing could replace the answers', async (t) => {
+  const { site, directory, command } = await open(t);
+  const flush = (more: object = {}) => command('/flush', { name: '.', below: true, by: 'ada', ...more });
+  await site.ask({ name: 'www.example.com' });
+  await site.rooms.answers.write();
+  site.rooms.drill.start(60_000);
+  t.match(await flush(), {
+    status: 409,
+    error: /^a drill is running: nothing could replace/,
+    fix: /--even-in-cut/,
+  });
+  site.rooms.drill.stop();
+  site.isUp = false;
+  await site.time.advance(120_000);
+  t.match(await flush(), { status: 409, error: /^the link to aws is down: nothing could replace a dropped/ });
+  t.match(await site.ask({ name: 'www.example.com' }), { rcode: 0 }, 'still known');
+  t.strictSame(await namesOnDisk(directory), ['www.example.com']);
+  t.match(await flush({ evenInCut: true }), { answers: 1 }, 'an operator may insist');
+  t.match(await site.ask({ name: 'www.example.com' }), { rcode: 2 });
 });
 
 t.test('flush tells of names that no flush takes away: retained names and endpoints', async (t) => {

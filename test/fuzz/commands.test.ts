@@ -23,6 +23,7 @@ const routes = [
   }),
   ...flushRoutes({
     normalName: (text) => (text.length > 3 ? text : undefined),
+    cutText: () => 'the link is down',
     flush: async ({ name, below }) => ({
       name,
       below,
@@ -42,6 +43,7 @@ const members = {
   by: fc.string({ maxLength: 300 }),
   name: fc.string(),
   below: fc.oneof(fc.boolean(), fc.anything()),
+  evenInCut: fc.oneof(fc.boolean(), fc.anything()),
 };
 
 t.test('no body of a command throws: it is done, or refused with a fix', async (t) => {
