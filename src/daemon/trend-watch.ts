@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { inBackground } from '../runtime/background.ts';
 import { type Clock, endsWithin, type Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
-import type { ORIGIN } from '../serving/counters.ts';
+import type { ORIGIN } from '../serving/turn.ts';
 import { type FileSystem, readWhole, removeLeftovers, replaceFile } from '../store/file-system.ts';
 import { StoreError } from '../store/store-messages.ts';
 import { type Reading, SPANS, TREND_FILE, TREND_OCTETS, type Trend } from '../trend/trend.ts';

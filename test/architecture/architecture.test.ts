@@ -9,8 +9,8 @@ t.ok(files.length > 20, 'the source was found');
 
 /** The direction rule of src/README.md: a room, and the rooms it may import besides itself. */
 const base = ['runtime', 'log', 'report'];
-/** Files beside the rooms of serving, which every one of them may import. */
-const shared = ['serving/turn.ts', 'serving/counters.ts'];
+/** The file beside the rooms of serving, which every one of them may import. */
+const shared = ['serving/turn.ts'];
 const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]> = [
   ['protocol/words', []],
   ['protocol/wire', ['protocol/words', 'runtime/random.ts']],
@@ -22,7 +22,6 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['store', ['records', 'protocol', ...base]],
   ['config', ['records', 'protocol/words']],
   ['serving/turn.ts', ['protocol']],
-  ['serving/counters.ts', ['protocol', 'report']],
   ['serving/resolver', ['serving', 'protocol', 'records', ...base]],
   ['serving/listener', [...shared, 'protocol', ...base]],
   ['serving/endpoints', [...shared, 'protocol', 'records', ...base]],

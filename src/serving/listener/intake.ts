@@ -1,15 +1,14 @@
 /**
  * The first steps of a query, in one straight line, for every transport. The intake decides on the twelve header octets, on
  * the client and on its limits. Only then it hands the turn to the handler. Nothing here makes an object for a query that is
- * answered at once.
+ * answered at once. Below: how a listener ends when no query waits any more, and what the listeners count.
  */
 import { LimitLog, type Log } from '../../log/log.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/message.ts';
 import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';
 import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/reply.ts';
 import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import { COUNT, ListenerCounters } from '../counters.ts';
+import type { Clock, Timers } from '../../runtime/clock.ts';
 import { type Family, NO_REPLY, PENDING, type QueryHandler, type Reply, Turn } from '../turn.ts';
 import {
   type ClientAccess,
@@ -322,3 +321,148 @@ class LaterReply implements Reply {
     this.send(turn.space.subarray(0, writeFailure(turn, RCODE.SERVFAIL)));
   }
 }
+
+/** The end of a listener: it takes no more queries, and leaves when no query waits any more, or after a grace period. */
+export class Drain {
+  /** No more queries are taken. */
+  isClosing = false;
+  /** Nothing may be sent any more: the socket is being closed. */
+  isOver = false;
+  readonly #timers: Timers;
+  #waiting = 0;
+  #grace: Disposable | undefined;
+  readonly #over = Promise.withResolvers<void>();
+
+  constructor(timers: Timers) {
+    this.#timers = timers;
+  }
+
+  /** A query waits for its answer. */
+  began(): void {
+    this.#waiting += 1;
+  }
+
+  /** The answer of a query that waited was sent. */
+  ended(): void {
+    this.#waiting -= 1;
+    if (this.#waiting === 0 && this.isClosing) this.#end();
+  }
+
+  /** Resolves when no query waits any more, or `graceMs` later; called again with 0: at once. */
+  close(graceMs: number): Promise<void> {
+    this.isClosing = true;
+    if (graceMs === 0 || this.#waiting === 0) this.#end();
+    else if (!this.isOver) this.#grace ??= this.#timers.after(graceMs, () => this.#end());
+    return this.#over.promise;
+  }
+
+  #end(): void {
+    this.isOver = true;
+    this.#grace?.[Symbol.dispose]();
+    this.#over.resolve();
+  }
+}
+
+// The counts of the listeners: one integer for each event in one array, raised on the way of a query and read at scrape time.
+
+/** The metric that a count of the listeners belongs to, and the value of its label there. */
+export interface CountMeaning {
+  readonly metric: 'received' | 'replies' | 'dropped' | 'limited' | 'faults' | 'sendErrors' | 'connections';
+  readonly label: string;
+}
+
+export const COUNT_MEANINGS = {
+  receivedUdp: { metric: 'received', label: 'udp' },
+  receivedTcp: { metric: 'received', label: 'tcp' },
+  repliesUdp: { metric: 'replies', label: 'udp' },
+  repliesTcp: { metric: 'replies', label: 'tcp' },
+  droppedShort: { metric: 'dropped', label: 'short' },
+  droppedResponse: { metric: 'dropped', label: 'response' },
+  droppedPortZero: { metric: 'dropped', label: 'port_zero' },
+  droppedRateLimited: { metric: 'dropped', label: 'rate_limited' },
+  droppedProhibited: { metric: 'dropped', label: 'prohibited' },
+  droppedClosing: { metric: 'dropped', label: 'closing' },
+  refusedProhibited: { metric: 'limited', label: 'prohibited' },
+  refusedOpcode: { metric: 'limited', label: 'opcode' },
+  truncatedRateLimited: { metric: 'limited', label: 'rate_limited' },
+  refusedBadCookie: { metric: 'limited', label: 'bad_cookie' },
+  overloaded: { metric: 'limited', label: 'overloaded' },
+  handlerFaults: { metric: 'faults', label: 'handler' },
+  receiveErrors: { metric: 'faults', label: 'receive' },
+  tcpAcceptErrors: { metric: 'faults', label: 'accept' },
+  sendTooLarge: { metric: 'sendErrors', label: 'too_large' },
+  sendUnreachable: { metric: 'sendErrors', label: 'unreachable' },
+  sendRefused: { metric: 'sendErrors', label: 'refused' },
+  sendNoBuffers: { metric: 'sendErrors', label: 'no_buffers' },
+  sendOther: { metric: 'sendErrors', label: 'other' },
+  tcpAccepted: { metric: 'connections', label: 'accepted' },
+  tcpOverLimit: { metric: 'connections', label: 'over_limit' },
+  tcpOverClientLimit: { metric: 'connections', label: 'over_client_limit' },
+  tcpProhibited: { metric: 'connections', label: 'prohibited' },
+  tcpClosedByClient: { metric: 'connections', label: 'closed_by_client' },
+  tcpClosedReset: { metric: 'connections', label: 'reset' },
+  tcpClosedIdle: { metric: 'connections', label: 'idle' },
+  tcpClosedSlowFrame: { metric: 'connections', label: 'slow_frame' },
+  tcpClosedSlowReader: { metric: 'connections', label: 'slow_reader' },
+  tcpClosedBadFrame: { metric: 'connections', label: 'bad_frame' },
+  tcpMadeRoom: { metric: 'connections', label: 'made_room' },
+  tcpClosedByServer: { metric: 'connections', label: 'closed_by_server' },
+} as const satisfies Readonly<Record<string, CountMeaning>>;
+
+export type CountName = keyof typeof COUNT_MEANINGS;
+
+const NAMES = Object.keys(COUNT_MEANINGS);
+
+/** Place of each count in `ListenerCounters.values`. */
+export const COUNT = Object.fromEntries(NAMES.map((name, place) => [name, place])) as Readonly<
+  Record<CountName, number> // the names are those of the meanings
+>;
+
+/** Replies that the system did not send, since a minute without one. */
+export interface Unsent {
+  /** The system's code for the latest. */
+  readonly code: string;
+  readonly times: number;
+  readonly latestMs: number;
+}
+
+export class ListenerCounters {
+  #unsent: Unsent | undefined;
+  /** By place. Floating point because integers stay exact in it far beyond 32 bits. */
+  readonly values = new Float64Array(NAMES.length);
+
+  add(place: number): void {
+    this.values[place] = (this.values[place] ?? 0) + 1;
+  }
+
+  get(name: CountName): number {
+    return this.values[COUNT[name]] ?? 0;
+  }
+
+  /** Counts the error of a failed send; the reply is lost, and the client asks again. */
+  addSendError(code: string, nowMs: number): void {
+    this.add(SEND_ERRORS.get(code) ?? COUNT.sendOther);
+    this.#unsent = { code, times: (this.unsent(nowMs)?.times ?? 0) + 1, latestMs: nowMs };
+  }
+
+  /** What a person should know of lost replies; undefined where the latest is more than a minute ago. */
+  unsent(nowMs: number): Unsent | undefined {
+    const unsent = this.#unsent;
+    return unsent !== undefined && nowMs - unsent.latestMs < UNSENT_MS ? unsent : undefined;
+  }
+}
+
+const UNSENT_MS = 60_000;
+
+export const SEND_ERRORS: ReadonlyMap<string, number> = new Map([
+  ['EMSGSIZE', COUNT.sendTooLarge],
+  ['ENETUNREACH', COUNT.sendUnreachable],
+  ['EHOSTUNREACH', COUNT.sendUnreachable],
+  ['ENETDOWN', COUNT.sendUnreachable],
+  ['ECONNREFUSED', COUNT.sendRefused],
+  ['EPERM', COUNT.sendRefused], // a local packet filter
+  ['EACCES', COUNT.sendRefused], // a broadcast address as sender
+  ['ENOBUFS', COUNT.sendNoBuffers],
+  ['ENOMEM', COUNT.sendNoBuffers],
+  ['EAGAIN', COUNT.sendNoBuffers],
+]);

@@ -7,10 +7,9 @@ import type { Socket } from 'node:net';
 import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/message.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import { type Clock, turnBound } from '../../runtime/clock.ts';
-import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import type { ClientAddress } from './clients.ts';
-import type { Intake } from './intake.ts';
+import { COUNT, type Intake } from './intake.ts';
 
 /** The parts of the listener that a connection needs. */
 export interface ConnectionHost {

@@ -13,19 +13,13 @@ import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/message.ts';
 import { isSix, isWildcard, socketText } from '../../protocol/words/address-text.ts';
 import { BATCH, type DatagramBatch, INFO_WORDS, type Libc, NAME_WORDS } from '../../runtime/datagrams.ts';
-import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import { parseClientAddress } from './clients.ts';
+import { COUNT, Drain } from './intake.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import type { LeftQuery } from './taken-queries.ts';
-import {
-  Drain,
-  SOCKET_BUFFER_OCTETS,
-  type UdpListener,
-  type UdpListenerContext,
-  type UdpSocket,
-} from './udp.ts';
+import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext, type UdpSocket } from './udp.ts';
 
 /** Octets kept of one datagram: a query with room for options. A longer datagram arrives cut, and is malformed. */
 const SLOT_OCTETS = 4096;

@@ -1,5 +1,5 @@
 /**
- * UDP: the contract of a listener, how it ends, and the listener that runs wherever Node runs, one message at a time through
+ * UDP: the contract of a listener, and the listener that runs wherever Node runs, one message at a time through
  * `node:dgram`. Each of its sockets is bound to one address, so that every reply leaves from the address that was asked. The
  * exception is a handed socket on a wildcard. It holds the datagrams of a restart, and the routing table chooses the address of
  * their replies.
@@ -9,10 +9,9 @@ import type { Log } from '../../log/log.ts';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/message.ts';
 import { isSix } from '../../protocol/words/address-text.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
-import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import type { ClientAddressBook } from './clients.ts';
-import type { Intake } from './intake.ts';
+import { COUNT, Drain, type Intake } from './intake.ts';
 import { type ListenAddress, systemCode } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import type { TakenQueries } from './taken-queries.ts';
@@ -117,47 +116,6 @@ export interface WildcardAddress extends ListenAddress {
 
 /** Receive and send buffer requested from the kernel: a burst of some 5,000 queries survives a busy turn of the loop. */
 export const SOCKET_BUFFER_OCTETS = 4 * 1024 * 1024;
-
-/** The end of a listener: it takes no more queries, and leaves when no query waits any more, or after a grace period. */
-export class Drain {
-  /** No more queries are taken. */
-  isClosing = false;
-  /** Nothing may be sent any more: the socket is being closed. */
-  isOver = false;
-  readonly #timers: Timers;
-  #waiting = 0;
-  #grace: Disposable | undefined;
-  readonly #over = Promise.withResolvers<void>();
-
-  constructor(timers: Timers) {
-    this.#timers = timers;
-  }
-
-  /** A query waits for its answer. */
-  began(): void {
-    this.#waiting += 1;
-  }
-
-  /** The answer of a query that waited was sent. */
-  ended(): void {
-    this.#waiting -= 1;
-    if (this.#waiting === 0 && this.isClosing) this.#end();
-  }
-
-  /** Resolves when no query waits any more, or `graceMs` later; called again with 0: at once. */
-  close(graceMs: number): Promise<void> {
-    this.isClosing = true;
-    if (graceMs === 0 || this.#waiting === 0) this.#end();
-    else if (!this.isOver) this.#grace ??= this.#timers.after(graceMs, () => this.#end());
-    return this.#over.promise;
-  }
-
-  #end(): void {
-    this.isOver = true;
-    this.#grace?.[Symbol.dispose]();
-    this.#over.resolve();
-  }
-}
 
 const SLAB_OCTETS = 64 * 1024;
 

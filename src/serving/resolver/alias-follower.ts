@@ -19,8 +19,7 @@ import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts'
 import { type AliasNote, MAX_ALIASES } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isStaleError, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
-import { ORIGIN } from '../counters.ts';
-import { PENDING, type Reply, type Route, relay, Turn } from '../turn.ts';
+import { ORIGIN, PENDING, type Reply, type Route, relay, Turn } from '../turn.ts';
 import { isCut } from './fetched-answers.ts';
 import type { ResolverDeps } from './resolver-deps.ts';
 

@@ -5,9 +5,16 @@ import { evenTtls, JUST_NOW, withoutProofs } from '../../protocol/wire/reply.ts'
 import { isAboutName, isPositive, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
-import type { Origin } from '../counters.ts';
 import type { ForwardFailureReason } from '../forwarder/question.ts';
-import { type GivenOctets, type Reply, type Route, relay, type Turn, TurnRelay } from '../turn.ts';
+import {
+  type GivenOctets,
+  type Origin,
+  type Reply,
+  type Route,
+  relay,
+  type Turn,
+  TurnRelay,
+} from '../turn.ts';
 import type { Fetched, ResolverDeps } from './resolver-deps.ts';
 
 /** Octets to be patched, or SERVFAIL. */

@@ -10,12 +10,13 @@
 import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/message.ts';
 import { type Query, VERDICT } from '../../protocol/wire/query.ts';
 import { RCODE, TYPE } from '../../protocol/words/codes.ts';
-import { ORIGIN, ResolverCounters } from '../counters.ts';
 import {
+  ORIGIN,
   PASS,
   PENDING,
   type QueryHandler,
   type Reply,
+  ResolverCounters,
   type Route,
   type Step,
   type Turn,

@@ -1,17 +1,10 @@
 import t from 'tap';
 import { uint16At } from '../../../src/protocol/wire/message.ts';
 import type { Toned } from '../../../src/report/report.ts';
-import {
-  COUNT,
-  COUNT_MEANINGS,
-  type CountName,
-  QUERIES_REPORT,
-  queriesStatus,
-  ResolverCounters,
-} from '../../../src/serving/counters.ts';
 import { ClientAccess, RateLimit } from '../../../src/serving/listener/clients.ts';
-import type { Intake } from '../../../src/serving/listener/intake.ts';
-import { NO_REPLY, PENDING, type Reply, type Turn } from '../../../src/serving/turn.ts';
+import { COUNT, COUNT_MEANINGS, type CountName, type Intake } from '../../../src/serving/listener/intake.ts';
+import { QUERIES_REPORT, queriesStatus } from '../../../src/serving/listener/queries-report.ts';
+import { NO_REPLY, PENDING, type Reply, ResolverCounters, type Turn } from '../../../src/serving/turn.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
 import {
   idOf,
