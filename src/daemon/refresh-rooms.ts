@@ -21,7 +21,7 @@ import { GivingBack } from '../runtime/memory.ts';
 import { inSlices } from '../runtime/slices.ts';
 import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
-import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
+import { mayBeMadeUp } from '../serving/resolver/outage-answers.ts';
 import type { Ledger } from '../store/ledger.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { StateStore } from '../store/state-store.ts';

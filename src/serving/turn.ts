@@ -149,6 +149,8 @@ export class Turn {
 
   /** The route of the question if no step answers it. */
   route: Route = NOWHERE;
+  /** Whether nobody can be asked for the question; undefined: no step has looked yet. */
+  isCut: boolean | undefined;
   /** The step that answered, or left the query pending. */
   step: Step | undefined;
   /** The metric's label for the answer, as a place in `ORIGIN`. */
@@ -204,6 +206,7 @@ export class Turn {
   /** Forgets the findings of the steps, so that the list can be run again from its beginning. */
   begin(route: Route): void {
     this.route = route;
+    this.isCut = undefined;
     this.step = undefined;
     this.aliases = undefined;
     this.extendedError = undefined;

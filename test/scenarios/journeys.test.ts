@@ -89,10 +89,10 @@ t.test('a query is followed through few files', async (t) => {
   const { watch, server } = await watched(t, { refresh: SELDOM });
   await server.ask({ name: 'www.example.com' });
   const ask = (name: string) => async () => void (await server.ask({ name }));
-  within(t, 'an endpoint answer', await filesOf(watch, ['main'], ask(ENDPOINT)), 13, [INTAKE, TABLE]);
-  within(t, 'a cached hit', await filesOf(watch, ['main'], ask('www.example.com')), 19, [INTAKE, CACHE]);
+  within(t, 'an endpoint answer', await filesOf(watch, ['main'], ask(ENDPOINT)), 12, [INTAKE, TABLE]);
+  within(t, 'a cached hit', await filesOf(watch, ['main'], ask('www.example.com')), 18, [INTAKE, CACHE]);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
-  within(t, 'a forwarded miss', await filesOf(watch, ['main'], miss), 38, [
+  within(t, 'a forwarded miss', await filesOf(watch, ['main'], miss), 34, [
     INTAKE,
     CACHE,
     'serving/forwarder/forwarder.ts',

@@ -20,7 +20,7 @@ import { type AliasNote, MAX_ALIASES } from '../../protocol/wire/response-record
 import { EXTENDED_ERROR, isStaleError, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
 import { ORIGIN, PENDING, type Reply, type Route, relay, Turn } from '../turn.ts';
-import { isCut } from './fetched-answers.ts';
+import { isCut } from './answers.ts';
 import type { ResolverDeps } from './resolver-deps.ts';
 
 interface AliasDeps {

@@ -11,7 +11,7 @@ import { EXTENDED_ERROR } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import type { AnswerCache, AnswerStore } from '../answer-cache/answer-cache.ts';
 import { ORIGIN, type Origin, PENDING, type Route, Turn } from '../turn.ts';
-import { isCut } from './fetched-answers.ts';
+import { isCut } from './answers.ts';
 import { Resolver } from './resolver.ts';
 import type { ResolverOptions, ResolverRules, Upstreams } from './resolver-deps.ts';
 

@@ -23,8 +23,16 @@ import {
   TurnRelay,
 } from '../turn.ts';
 import { AliasFollower, AliasTargets } from './alias-follower.ts';
-import { type FetchedAnswer, FetchedAnswers, hasOtherAddress, isCut, isLinkCut } from './fetched-answers.ts';
-import { KeptAnswers, OwnAnswers, writeEmpty, writeNoData } from './known-answers.ts';
+import {
+  type FetchedAnswer,
+  FetchedAnswers,
+  isLinkCut,
+  isTurnCut,
+  KeptAnswers,
+  OwnAnswers,
+  writeEmpty,
+} from './answers.ts';
+import { OutageAnswers } from './outage-answers.ts';
 import type { ResolverDeps, ResolverOptions, ResolverRules } from './resolver-deps.ts';
 
 export class Resolver implements QueryHandler {
@@ -32,6 +40,7 @@ export class Resolver implements QueryHandler {
   readonly #deps: ResolverDeps;
   readonly #own: OwnAnswers;
   readonly #kept: KeptAnswers;
+  readonly #outage: OutageAnswers;
   readonly #targets: AliasTargets;
   readonly #follower: AliasFollower;
   readonly #steps: readonly Step[];
@@ -43,13 +52,14 @@ export class Resolver implements QueryHandler {
     this.#deps = deps;
     const fetched = new FetchedAnswers(deps, {
       write: (turn, answer) => this.#orNoDs(turn, this.#write(turn, answer)),
-      hasSubstitute: (query, route) => this.#hasSubstitute(query, route),
-      isSearchLeak: (query, route) => this.#own.isSearchLeak(query, route, true),
+      hasSubstitute: (query, route) => this.#outage.hasSubstitute(query, route),
+      isMadeUp: (query, response, nowMs) => this.#outage.isMadeUp(query, response, nowMs),
     });
     this.#own = new OwnAnswers(deps);
-    this.#kept = new KeptAnswers(deps, this.#own, fetched, (turn) => this.#insteadOfFailure(turn));
+    this.#kept = new KeptAnswers(deps, this.#own, fetched, (turn) => this.#outage.insteadOfFailure(turn));
+    this.#outage = new OutageAnswers(deps, this.#own, this.#kept);
     this.#targets = new AliasTargets(deps);
-    this.#steps = arrange(resolverSteps(this.#own, this.#kept, fetched));
+    this.#steps = arrange(resolverSteps(deps, this.#own, this.#kept, fetched, this.#outage));
     this.#follower = new AliasFollower({
       walk: (turn) => this.#walk(turn),
       targets: this.#targets,
@@ -130,48 +140,13 @@ export class Resolver implements QueryHandler {
       if (answer.origin === 'cacheStale') this.#deps.outage.noteStale(turn.query);
       return this.#kept.give(turn, answer.given);
     }
-    const instead = this.#insteadOfFailure(turn);
+    const instead = this.#outage.insteadOfFailure(turn);
     if (instead !== PASS) return instead;
     const { query, route } = turn;
-    if (!this.#isGone(query, route)) this.#deps.failedNames?.note(query, turn.nowMs);
+    if (!this.#outage.isGone(query, route)) this.#deps.failedNames?.note(query, turn.nowMs);
     turn.origin = ORIGIN.failed;
     this.#own.noteFailed(query);
     return writeEmpty(turn, RCODE.SERVFAIL, answer.extendedError);
-  }
-
-  /** For the client whose question failed, and for those that ask while the failure is remembered: what needs no upstream. */
-  #insteadOfFailure(turn: Turn): number {
-    const { query, route, nowMs } = turn;
-    if (this.#kept.isNoData(query, route, true)) {
-      turn.origin = ORIGIN.retained;
-      return writeNoData(turn);
-    }
-    // what follows is no data that is here, so it is not for a client without RD
-    if (!query.recursionDesired || !this.#isGone(query, route)) return PASS;
-    const { origin } = turn;
-    turn.origin = ORIGIN.disconnected;
-    const rule = this.rules.disconnected.find(query);
-    if (rule.kind !== 'stale') return this.#own.writeRule(turn, rule);
-    if (hasOtherAddress(this.#deps.cache, query, nowMs)) return writeNoData(turn);
-    if (this.#own.isSearchLeak(query, route, true)) return this.#own.denyLeak(turn);
-    turn.origin = origin;
-    return PASS;
-  }
-
-  /** Whether nobody can be asked for the name, or an answer about it may be made up on the site. */
-  #isGone(query: Query, route: Route): boolean {
-    return isCut(this.#deps, query, route) || isLinkCut(this.#deps, route);
-  }
-
-  /** Whether `#write` makes something better of a failure while the link is down. */
-  #hasSubstitute(query: Query, route: Route): boolean {
-    const { cache, clock } = this.#deps;
-    if (!isLinkCut(this.#deps, route)) return false;
-    if (this.#kept.isNoData(query, route, true)) return true;
-    const rule = this.rules.disconnected.find(query);
-    // a denial of a name of the site is no better: the site's servers have all the time that there is
-    if (rule.kind !== 'stale') return rule.kind !== 'rcode' && rule.standing === 'before-cache';
-    return hasOtherAddress(cache, query, clock.monotonicMs()) || this.#own.isSearchLeak(query, route, true);
   }
 
   /** The reply as it is, unless it denies DS of a zone that this server answers for: then our own answer. */
@@ -189,7 +164,17 @@ export class Resolver implements QueryHandler {
  * nothing but the turn, so steps without such a reason may change places: test/serving/resolver/step-order.test.ts asks
  * every order that the reasons allow.
  */
-function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswers): readonly Step[] {
+function resolverSteps(
+  deps: ResolverDeps,
+  own: OwnAnswers,
+  kept: KeptAnswers,
+  fetched: FetchedAnswers,
+  outage: OutageAnswers,
+): readonly Step[] {
+  const inCut =
+    (answer: Step['answer']): Step['answer'] =>
+    (turn) =>
+      isTurnCut(deps, turn) ? answer(turn) : PASS;
   return [
     {
       name: 'malformed',
@@ -238,7 +223,8 @@ function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswe
       origin: ORIGIN.disconnected,
       why: "the operator's rule for a zone whose upstreams are gone wins over their earlier answers",
       after: { retained: 'a retained name is answered in a cut too' },
-      answer: (turn) => own.byRule('before-cache', turn),
+      answer: (turn) =>
+        deps.rules.disconnected.hasOperatorRules ? outage.byRule('before-cache', turn) : PASS,
     },
     {
       name: 'fresh',
@@ -252,7 +238,7 @@ function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswe
       origin: ORIGIN.disconnected,
       why: 'services of AWS are gone with the link: a client would wait for an old address in vain',
       after: { fresh: 'an answer that is still fresh is given' },
-      answer: (turn) => own.byRule('before-stale', turn),
+      answer: inCut((turn) => outage.byRule('before-stale', turn)),
     },
     {
       name: 'stale',
@@ -269,7 +255,7 @@ function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswe
       origin: ORIGIN.disconnected,
       why: "EC2's own names can be computed, and the rest of them denied at once, where nothing was kept",
       after: { stale: 'an answer of an upstream is better than a computed answer' },
-      answer: (turn) => own.byRule('after-stale', turn),
+      answer: inCut((turn) => outage.byRule('after-stale', turn)),
     },
     {
       name: 'not-recursive',
@@ -286,21 +272,21 @@ function resolverSteps(own: OwnAnswers, kept: KeptAnswers, fetched: FetchedAnswe
         'computed-name': 'a rule speaks for both types of address',
         'not-recursive': 'it is no data that is here',
       },
-      answer: (turn) => kept.besideAddress(turn),
+      answer: inCut((turn) => outage.besideAddress(turn)),
     },
     {
       name: 'ds-of-own-zone',
       origin: ORIGIN.localZone,
       why: "DS of a zone of ours belongs to the parent's servers, and they cannot be asked",
       after: { stale: "an earlier answer of the parent's servers is better than our own" },
-      answer: (turn) => own.dsInCut(turn),
+      answer: inCut((turn) => outage.dsOfOwnZone(turn)),
     },
     {
       name: 'search-leak',
       origin: ORIGIN.disconnected,
       why: 'a known name with a suffix after it comes from a search list, which goes on only after a denial',
       after: { 'not-recursive': 'a search list asks with RD' },
-      answer: (turn) => own.searchLeak(turn),
+      answer: inCut((turn) => outage.searchLeak(turn)),
     },
     {
       name: 'forward',

@@ -1,36 +1,50 @@
 /**
- * The steps that answer without asking an upstream. Answers of our own: endpoint names, local zones, class CH; in an outage
- * also the operator's rules, EC2's names, DS of our zones, names of a search list. Stored answers: retained, fresh, expired.
+ * The answers that the steps give. Answers of our own: endpoint names, local zones, class CH. Stored answers: retained, fresh,
+ * expired. Answers that are fetched first: the question is forwarded and the answer stored; where none comes in time, a stored
+ * answer is given. What is answered only while nobody can be asked is in outage-answers.ts.
  */
-import { rcodeAt } from '../../protocol/wire/message.ts';
-import { composeOwnQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import { FLAG } from '../../protocol/wire/message.ts';
+import { type Query, VERDICT } from '../../protocol/wire/query.ts';
 import {
+  evenTtls,
   JUST_NOW,
   type LocalAnswer,
   type PatchOptions,
+  withoutProofs,
   writeEmptyReply,
   writeHeaderOnlyReply,
   writeLocalReply,
   writePatchedReply,
 } from '../../protocol/wire/reply.ts';
-import { OPEN_ALIAS } from '../../protocol/wire/response-records.ts';
+import { isAboutName, OPEN_ALIAS } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
-import { ageSeconds, type CachedAnswer, freshness, type GivenAnswer } from '../answer-cache/cached-answer.ts';
-import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
-import { type GivenOctets, NO_REPLY, PASS, type Route, type Step, type Turn } from '../turn.ts';
-import { type FetchedAnswers, hasOtherAddress, isCut } from './fetched-answers.ts';
-import { type ResolverDeps, StatusAnswers } from './resolver-deps.ts';
-
-/** Labels of a known name at most, so that a name of 127 labels costs no more than a name of 17. */
-const MAX_KNOWN_LABELS = 16;
+import {
+  ageSeconds,
+  type CachedAnswer,
+  capTtls,
+  freshness,
+  type GivenAnswer,
+} from '../answer-cache/cached-answer.ts';
+import type { ForwardFailureReason } from '../forwarder/question.ts';
+import {
+  type GivenOctets,
+  NO_REPLY,
+  type Origin,
+  PASS,
+  type Reply,
+  type Route,
+  relay,
+  type Step,
+  type Turn,
+  TurnRelay,
+} from '../turn.ts';
+import { type Fetched, type ResolverDeps, StatusAnswers } from './resolver-deps.ts';
 
 export class OwnAnswers {
   readonly #deps: ResolverDeps;
   readonly #status: StatusAnswers;
   /** From 0 up to 1: the place in the order of the addresses at which the next answer begins. */
   #phase = 0;
-  /** The name at hand without its last labels. */
-  readonly #prefix = new Query();
 
   constructor(deps: ResolverDeps) {
     this.#deps = deps;
@@ -106,12 +120,12 @@ export class OwnAnswers {
 
   /** Writes an answer of our own; the next reply with the same answer begins with another address. */
   write(turn: Turn, answer: LocalAnswer): number {
-    const first = this.#begin(turn, answer);
+    const first = this.begin(turn, answer);
     return writeLocalReply(turn.query, answer, first, turn.limit, turn.space, turn.spaceStart);
   }
 
   /** Notes an open alias. Returns the record that comes first: each comes first equally often, to every client. */
-  #begin(turn: Turn, { isOpen, rotation }: LocalAnswer): number {
+  begin(turn: Turn, { isOpen, rotation }: LocalAnswer): number {
     if (isOpen) turn.aliases = OPEN_ALIAS;
     if (rotation === undefined) return 0;
     this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
@@ -139,73 +153,10 @@ export class OwnAnswers {
     const found = this.#deps.rules.localZones.find(query);
     return found?.kind === 'answer' && found.answer.rcode === RCODE.NXDOMAIN;
   }
-
-  /** The rule for this name, if it has this place among the steps and the upstreams cannot be asked. */
-  byRule(standing: Standing, turn: Turn): number {
-    const { rules } = this.#deps;
-    if (standing === 'before-cache' && !rules.disconnected.hasOperatorRules) return PASS;
-    const found = rules.disconnected.find(turn.query);
-    if (found.kind === 'stale' || found.standing !== standing) return PASS;
-    return isCut(this.#deps, turn.query, turn.route) ? this.writeRule(turn, found) : PASS;
-  }
-
-  writeRule(turn: Turn, found: RuleFinding): number {
-    const { query, space, spaceStart } = turn;
-    const first = found.kind === 'answer' ? this.#begin(turn, found.answer) : 0;
-    const length = writeDisconnectedReply(turn, found, first);
-    // a computed answer helps the client, and so does a denial that always holds; a failure and a denial by rule do not
-    const rcode = rcodeAt(space, spaceStart);
-    const isDenied = rcode === RCODE.NXDOMAIN && found.standing === 'before-cache';
-    if (rcode === RCODE.SERVFAIL || isDenied) this.#deps.outage.noteFailed(query);
-    return length;
-  }
-
-  /** DS of a zone of ours. */
-  dsInCut(turn: Turn): number {
-    const answer = this.noDs(turn.query);
-    if (answer === undefined || !isCut(this.#deps, turn.query, turn.route)) return PASS;
-    return this.write(turn, answer);
-  }
-
-  searchLeak(turn: Turn): number {
-    return this.isSearchLeak(turn.query, turn.route) ? this.denyLeak(turn) : PASS;
-  }
-
-  /** Without SOA, so that nobody keeps the denial (RFC 2308 section 5). */
-  denyLeak(turn: Turn): number {
-    return writeEmpty(turn, RCODE.NXDOMAIN, EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
-  }
-
-  /**
-   * Whether a search list made the question: it begins with a whole name that this server knows, and a suffix follows. musl with
-   * `ndots:5` asks for `registry.example.<suffix>` first. It goes on to the next suffix, and to the name itself, only after
-   * NXDOMAIN; a SERVFAIL ends its search. So such a name is denied while nobody can be asked whether it exists, and where the
-   * question has failed in a cut. Not for the path of an answer: it makes objects.
-   */
-  isSearchLeak(query: Query, route: Route, hasFailed = false): boolean {
-    if (!hasFailed && !isCut(this.#deps, query, route)) return false;
-    const { endpoints, cache, rules } = this.#deps;
-    const prefix = this.#prefix;
-    for (let suffix = Math.max(1, query.labelCount - MAX_KNOWN_LABELS); suffix < query.labelCount; suffix++) {
-      parsePrefix(query, suffix, prefix);
-      if (endpoints.current.hasName(prefix) || cache.hasRetainedRecordsOf(prefix)) return true;
-      if (rules.localZones.hasRecordsAt(prefix) || rules.disconnected.hasRecordsAt(prefix)) return true;
-    }
-    return false;
-  }
 }
 
 export function writeEmpty(turn: Turn, rcode: number, extendedError: number | undefined): number {
   return writeEmptyReply(turn.query, rcode, extendedError, turn.space, turn.spaceStart);
-}
-
-/** Parses the query's name without its last `labels` labels into `prefix`. */
-function parsePrefix(query: Query, labels: number, prefix: Query): void {
-  const octets = query.labelStarts[labels] ?? 0;
-  const name = new Uint8Array(octets + 1);
-  for (let at = 0; at < octets; at++) name[at] = query.octets[query.nameStart + at] ?? 0;
-  const message = composeOwnQuery(name, query.qtype);
-  parseQuery(prefix, message, 0, message.length);
 }
 
 // Each answer turns the order of the addresses by this step, so that all come first equally often. A plain count fails for a
@@ -250,12 +201,6 @@ export class KeptAnswers {
   isNoData(query: Query, route: Route, hasFailed = false): boolean {
     if (query.qtype === TYPE.ANY || !this.#deps.cache.hasRetainedRecordsOf(query)) return false;
     return hasFailed || isCut(this.#deps, query, route);
-  }
-
-  /** NODATA for one type of address while nobody can be asked, where the other type is kept. */
-  besideAddress(turn: Turn): number {
-    if (!isCut(this.#deps, turn.query, turn.route)) return PASS;
-    return hasOtherAddress(this.#deps.cache, turn.query, turn.nowMs) ? writeNoData(turn) : PASS;
   }
 
   fresh(turn: Turn): number {
@@ -322,7 +267,7 @@ export class KeptAnswers {
   #withoutAsking(own: CachedAnswer | undefined, turn: Turn): number {
     const { cache } = this.#deps;
     const { query, nowMs } = turn;
-    const isUnasked = isCut(this.#deps, query, turn.route);
+    const isUnasked = isTurnCut(this.#deps, turn);
     const failure = own?.kind === 'failure' ? own : undefined;
     const isAskedBefore = own !== undefined && (failure !== undefined || !cache.mayRecheck(own, nowMs));
     if (query.recursionDesired && !isUnasked && !isAskedBefore) return PASS;
@@ -350,3 +295,216 @@ export function writeNoData({ query, space, spaceStart }: Turn): number {
 }
 
 type Patch = { -readonly [Key in keyof PatchOptions]: PatchOptions[Key] };
+
+// Answers that are fetched first.
+
+/** Octets to be patched, or SERVFAIL. */
+export type FetchedAnswer =
+  | { readonly origin: Exclude<Origin, 'failed'>; readonly given: GivenOctets }
+  | { readonly origin: 'failed'; readonly extendedError: number | undefined };
+
+/** RFC 8767 section 5, client response timer: how long a client waits for an answer fresher than the stored one. */
+const CLIENT_RESPONSE_MS = 1_800;
+/**
+ * CoreDNS probes us with `. NS`, and counts any reply within 1 s as health. Without a reply about a dead upstream it would
+ * give us up, and the endpoint with us.
+ */
+const PROBE_RESPONSE_MS = 500;
+
+export type FetchedResponse = Extract<Fetched, { readonly kind: 'response' }>;
+
+interface AnswerWriter {
+  /** Writes the answer into the turn's reply space, and returns its octets. */
+  write(turn: Turn, answer: FetchedAnswer): number;
+  /** Whether `write` gives the client something better than a failure where the question fails. */
+  hasSubstitute(query: Query, route: Route): boolean;
+  /** Whether a response that came while the link is down is made up, and not to be believed. */
+  isMadeUp(query: Query, response: FetchedResponse, nowMs: number): boolean;
+}
+
+export class FetchedAnswers {
+  readonly #deps: ResolverDeps;
+  readonly #writer: AnswerWriter;
+
+  constructor(deps: ResolverDeps, writer: AnswerWriter) {
+    this.#deps = deps;
+    this.#writer = writer;
+  }
+
+  /** Answers a turn of its own, once, within a client's patience, perhaps at once. */
+  answer(turn: Turn, reply: Reply): void {
+    const { query, route } = turn;
+    const { upstreams } = this.#deps;
+    if (upstreams.isLoopProbe(query)) {
+      upstreams.noteLoop(query);
+      new TurnRelay(turn, reply, this.#send).send(failed(undefined));
+      return;
+    }
+    if (this.#needsNoUpstream(query, route)) {
+      const patienceMs = isHealthProbe(query) ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
+      const within = this.#within(patienceMs, query, route, new TurnRelay(turn, reply, this.#send));
+      const stored = relay(within, (fetched: Fetched) => {
+        turn.isFetched = true;
+        within.send(this.#store(query, route, fetched));
+      });
+      upstreams.forwardTo(query, route, stored);
+      return;
+    }
+    upstreams.forwardTo(query, route, new TurnRelay(turn, reply, this.#sendFetched));
+  }
+
+  /** Whether a client need not wait for the upstream as long as its answer may take. */
+  #needsNoUpstream(query: Query, route: Route): boolean {
+    if (isHealthProbe(query) || this.#storedAnswer(query, route) !== undefined) return true;
+    return this.#writer.hasSubstitute(query, route);
+  }
+
+  readonly #send = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {
+    const length = this.#writer.write(turn, answer);
+    reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
+  };
+
+  readonly #sendFetched = (turn: Turn, reply: Reply, fetched: Fetched): void => {
+    const { query, route } = turn;
+    turn.isFetched = true;
+    // answers from before a restart may have been loaded meanwhile, and a cut may have begun
+    this.#send(turn, reply, this.#orStored(this.#store(query, route, fetched), query, route));
+  };
+
+  /** Fetches an answer that is about to expire; the client that asked for it has its reply already. */
+  prefetch(query: Query, kept: CachedAnswer, route: Route, nowMs: number): void {
+    this.#deps.cache.claimPrefetch(kept, nowMs);
+    const own = query.copy();
+    const stored = relay(PREFETCHED, (fetched: Fetched) => {
+      this.#store(own, route, fetched);
+    });
+    this.#deps.upstreams.forwardTo(own, route, stored);
+  }
+
+  /** Stores the response, and makes an answer of it. */
+  #store(query: Query, route: Route, fetched: Fetched): FetchedAnswer {
+    const { cache, clock } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    if (fetched.kind === 'failed') {
+      // a question that was not even asked says nothing new: the failure must end when the upstream is back
+      if (isAboutUpstreams(fetched.reason) && fetched.wasAsked !== false) cache.noteFailure(query, nowMs);
+      return failed(fetched.extendedError);
+    }
+    // RFC 2181 section 9: a response truncated even over TCP is no answer, and a part must not look like the whole
+    if ((fetched.index.flags & FLAG.TC) !== 0) {
+      cache.noteFailure(query, nowMs);
+      return failed(EXTENDED_ERROR.NETWORK_ERROR);
+    }
+    // REFUSED, a referral and the like are about the upstream, not about the name, and musl ignores them for 5 s
+    if (!isAboutName(fetched.index)) {
+      const { extendedError } = fetched.index;
+      cache.noteFailure(query, nowMs, extendedError);
+      return failed(extendedError ?? this.#reasonOf(query, route));
+    }
+    if (isLinkCut(this.#deps, route) && this.#writer.isMadeUp(query, fetched, nowMs)) {
+      cache.noteFailure(query, nowMs);
+      return failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
+    }
+    evenTtls(fetched.octets, fetched.index);
+    // RFC 4035 section 3.2.1: some upstreams give these records without DO
+    const fit = query.dnssecOk ? fetched : (withoutProofs(fetched) ?? fetched);
+    const kept = cache.store(query, fit.octets, fit.index, nowMs);
+    // an answer that is not stored is given as it came, except that no TTL is longer than we would believe
+    if (kept === undefined) capTtls(fit.octets, fit.index, cache.settings.maxTtlSeconds);
+    const given = { answer: kept ?? fit, ttl: JUST_NOW, extendedError: undefined };
+    return { origin: 'forwarded', given };
+  }
+
+  /** The extended error for a failure of which an upstream gives no reason. */
+  #reasonOf(query: Query, route: Route): number | undefined {
+    const isGone = isLinkCut(this.#deps, route) || isCut(this.#deps, query, route);
+    return isGone ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+  }
+
+  #orStored(answer: FetchedAnswer, query: Query, route: Route): FetchedAnswer {
+    return answer.origin === 'failed' ? (this.#storedAnswer(query, route) ?? answer) : answer;
+  }
+
+  /** Finds a stored answer to the question with any DO and CD. Only an answer with a different DO or CD can be fresh here. */
+  #storedAnswer(query: Query, route: Route): FetchedAnswer | undefined {
+    const { cache, clock } = this.#deps;
+    // the first pass has counted this question
+    const given = cache.peekAny(query, clock.monotonicMs(), isCut(this.#deps, query, route));
+    if (given === undefined) return undefined;
+    return { origin: given.extendedError === undefined ? 'cacheFresh' : 'cacheStale', given };
+  }
+
+  /** Makes a reply that sends the stored answer when the fetch takes longer than `patienceMs`, or fails. */
+  #within(patienceMs: number, query: Query, route: Route, reply: Reply<FetchedAnswer>): Reply<FetchedAnswer> {
+    const { cache, clock, timers } = this.#deps;
+    let isOver = false;
+    const send = (answer: FetchedAnswer): void => {
+      if (isOver) return;
+      isOver = true;
+      patience[Symbol.dispose]();
+      reply.send(this.#orStored(answer, query, route));
+    };
+    const patience = timers.after(patienceMs, () => {
+      // the link is back: there is nothing else to give any more
+      if (!this.#needsNoUpstream(query, route)) return;
+      // RFC 8767 section 5: until the recheck no other client waits for this upstream, which may stay silent for seconds
+      cache.noteFailure(query, clock.monotonicMs());
+      send(failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY));
+    });
+    return {
+      send,
+      fail: (error) => {
+        patience[Symbol.dispose]();
+        isOver = true;
+        reply.fail(error);
+      },
+    };
+  }
+}
+
+/** No client waits; a defect is thrown like any other that nobody has caught. */
+const PREFETCHED: Pick<Reply, 'fail'> = {
+  fail: (error) =>
+    queueMicrotask(() => {
+      throw error;
+    }),
+};
+
+function failed(extendedError: number | undefined): FetchedAnswer {
+  return { origin: 'failed', extendedError };
+}
+
+/** Too much load here, or shutdown, says nothing about the upstreams: it must not be remembered as a failure. */
+function isAboutUpstreams(reason: ForwardFailureReason): boolean {
+  return reason !== 'overloaded' && reason !== 'closing';
+}
+
+function isHealthProbe(query: Query): boolean {
+  return query.labelCount === 0 && query.qtype === TYPE.NS;
+}
+
+// Whether upstreams can be asked at all.
+
+/** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
+export function isLinkCut({ link, rules }: Pick<ResolverDeps, 'link' | 'rules'>, { name }: Route): boolean {
+  return link.isFarSideCut && rules.routesBeyondLink.has(name);
+}
+
+/**
+ * Whether no server can answer for the query's name: no upstream of the route answers, or the name is on the far side of a link
+ * that is down. Makes no object.
+ */
+export function isCut(deps: CutFacts, query: Query, route: Route): boolean {
+  if (deps.upstreams.isCut(query, route)) return true;
+  return isLinkCut(deps, route) && deps.rules.disconnected.isBeyondLink(query);
+}
+
+/** As `isCut`, for the question of a turn: found once in each pass of the steps. */
+export function isTurnCut(deps: CutFacts, turn: Turn): boolean {
+  turn.isCut ??= isCut(deps, turn.query, turn.route);
+  return turn.isCut;
+}
+
+type CutFacts = Pick<ResolverDeps, 'link' | 'rules'> & {
+  readonly upstreams: Pick<ResolverDeps['upstreams'], 'isCut'>;
+};
