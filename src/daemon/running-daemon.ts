@@ -164,6 +164,7 @@ export class Daemon {
     await inSlices(cache.reconfiguring(config.cache), pause);
     const { scope } = routes;
     answers.reconfigure({ sizeOctets: config.cache.sizeOctets, scope });
+    this.#warnOfLeftEndpoints(config);
     await plane.reconfigure(clusters, config.refresh);
     await pause();
     await retained.reconfigure(config.retain);
@@ -177,6 +178,25 @@ export class Daemon {
     this.#warnOfRestartKeys(config);
     this.#config = config;
     this.#readers = readers;
+  }
+
+  /** In a cut nobody could learn such an endpoint again under another name of its cluster. */
+  #warnOfLeftEndpoints({ clusters }: Config): void {
+    const kept = new Set(
+      clusters.flatMap(({ name, region, endpoint }) => [endpoint ?? name, `${name} ${region}`]),
+    );
+    const left = this.#rooms.serving.current.records.flatMap(({ cluster, region, endpoint, addresses }) =>
+      endpoint === undefined ||
+      addresses.length === 0 ||
+      [endpoint, cluster, `${cluster} ${region}`].some((key) => kept.has(key))
+        ? []
+        : [endpoint],
+    );
+    if (left.length === 0) return;
+    DAEMON_MESSAGES.endpointsLeft(this.#parts.log, {
+      endpoints: left.slice(0, TOLD_FAULTS),
+      count: left.length,
+    });
   }
 
   /** Keys that a reload cannot change: said, not ignored. */
@@ -236,7 +256,7 @@ function faultsOf(error: unknown): readonly string[] {
   return faultFields(error).faults.map(({ path, message }) => `${path}: ${message}`);
 }
 
-/** The log gets at most this many faults: a file of another program can have thousands, and to write all of them blocks the loop. */
+/** The log gets at most this many faults or names: a file of another program can have thousands, and to write all of them blocks the loop. */
 const TOLD_FAULTS = 50;
 
 function faultFields({ faults }: ConfigError) {

@@ -286,6 +286,12 @@ export const DAEMON_MESSAGES = messages({
     fix: 'correct `upstreams` and reload',
   },
   reloaded: { level: 'info', text: 'configuration reloaded' },
+  endpointsLeft: {
+    level: 'warn',
+    text: 'endpoints are no longer answered: the configuration does not name their clusters',
+    fields: { endpoints: 'the first of these endpoints', count: 'the number of these endpoints' },
+    fix: 'where `name` or `region` of a cluster was mistyped, correct it and reload: the addresses are still in the state',
+  },
   reloadGivenUp: { level: 'info', text: 'reload given up: the server stops' },
   reloadRefused: {
     level: 'error',

@@ -451,6 +451,22 @@ t.test(
   },
 );
 
+t.test('reload: an endpoint whose cluster the file names no more is told, and found again', async (t) => {
+  const one = await bench(t);
+  await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
+  const daemon = await startDaemon(await one.parts());
+  t.teardown(() => daemon.stop('test'));
+  const told = () => one.log.lines.filter(({ text }) => text.startsWith('endpoints are no longer answered'));
+  const good = one.text;
+  one.text = good.replace(/clusters: .*/, 'clusters: [{ name: dmeo, endpoint: other.example }]');
+  await daemon.reload();
+  t.match(told(), [{ level: 'warn', fields: { endpoints: [ENDPOINT.toLowerCase()], count: 1 } }]);
+  one.text = good;
+  await daemon.reload();
+  t.equal(told().length, 1);
+  t.match(await askUdp(one.ports.dnsPort, { name: ENDPOINT }), { answers: { length: DEMO.length } });
+});
+
 t.test('reload: what cannot be read or bound changes nothing; several in a row become one', async (t) => {
   const one = await bench(t);
   const daemon = await startDaemon(await one.parts());

@@ -39,8 +39,15 @@ export function stateFindings(
   if (served === undefined) return common;
   const clock = clockFindings(served.writtenAtMs, facts.nowMs);
   const records = recordsOf(clusters, served.content);
+  const taken = new Set(records.values());
+  const left = served.content.filter((record) => record.addresses.length > 0 && !taken.has(record));
   const ofClusters = clusters.flatMap((cluster) =>
-    clusterFindings(cluster, clusterText(cluster, clusters), records.get(cluster), facts.nowMs),
+    clusterFindings(
+      cluster,
+      { text: clusterText(cluster, clusters), left },
+      records.get(cluster),
+      facts.nowMs,
+    ),
   );
   return [...common, ...clock, ...ofClusters];
 }
@@ -174,7 +181,7 @@ function clockFindings(writtenAtMs: number, nowMs: number): readonly Finding[] {
 
 function clusterFindings(
   cluster: ClusterConfig,
-  text: string,
+  { text, left }: { readonly text: string; readonly left: readonly EndpointRecord[] },
   record: EndpointRecord | undefined,
   nowMs: number,
 ): readonly Finding[] {
@@ -186,7 +193,7 @@ function clusterFindings(
     return problem(
       'cluster-unknown',
       `cluster "${text}" is not ready for an outage: the state has no record of it`,
-      LEARN,
+      left.length === 0 ? LEARN : `${correctName(left)}; otherwise ${LEARN}`,
     );
   }
   if (endpoint === undefined) {
@@ -210,6 +217,16 @@ function clusterFindings(
     ...heldFindings(endpoint, record, nowMs),
     ...pinFindings(endpoint, record, nowMs),
   ];
+}
+
+const MOST_NAMED = 3;
+
+/** A name or a Region that was mistyped leaves a record behind, which no cluster takes. */
+function correctName(left: readonly EndpointRecord[]): string {
+  const names = left.slice(0, MOST_NAMED).map(({ cluster, region }) => {
+    return region === undefined ? `"${cluster}"` : `"${cluster}" in ${region}`;
+  });
+  return `where ${names.join(' or ')} is meant, whose addresses the state has, correct clusters[].name and clusters[].region`;
 }
 
 function pinFindings(endpoint: string, { cluster, pin }: EndpointRecord, nowMs: number): readonly Finding[] {

@@ -212,14 +212,16 @@ const CASES: readonly Case[] = [
         'problem',
         { code: 'cluster-unknown' },
         /cluster "my-cluster" is not ready for an outage: the state has no record of it/,
-        /status/,
+        /^where "other" in us-west-2 is meant, whose addresses the state has, correct clusters.*; otherwise .*status/,
       ],
     ],
   },
   {
     name: 'record of the same cluster name in another Region',
     records: [fresh({ region: 'eu-west-1' })],
-    found: [['problem', { code: 'cluster-unknown' }, /no record of it/]],
+    found: [
+      ['problem', { code: 'cluster-unknown' }, /no record of it/, /where "my-cluster" in eu-west-1 is/],
+    ],
   },
   {
     name: 'record without the endpoint name',
