@@ -9,10 +9,10 @@ import { constants, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { sha256 } from '@noble/hashes/sha2.js';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { frozen, probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
+import { createSha256, sha256 } from '../runtime/checksum.ts';
 import { atOnce, inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
 import type { ReadRequest } from './config-thread.ts';
 
@@ -110,11 +110,11 @@ const WRITABLE_BY_OTHERS = 0o022;
 /** JSON has no number without end. */
 const INFINITY = '\0Infinity';
 
-/** Some 60 microseconds of the checksum. */
+/** Some 60 microseconds of the checksum where the processor has no instructions for it. */
 const OCTETS_PER_STEP = 16_384;
 
 function* digesting(pieces: readonly Uint8Array[]): Steps<Uint8Array> {
-  const hash = sha256.create();
+  const hash = createSha256();
   for (const piece of pieces) {
     for (let at = 0; at < piece.length; at += OCTETS_PER_STEP) {
       hash.update(piece.subarray(at, at + OCTETS_PER_STEP));

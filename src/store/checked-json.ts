@@ -14,10 +14,10 @@
  * So layout is free, and every member is covered: a version ignores members that it does not know, but its checksum does not.
  * A new member needs no new version; a new word in an enumeration, or another meaning of a member, does.
  */
-import { sha256 } from '@noble/hashes/sha2.js';
 import * as v from 'valibot';
 import { normalizeName } from '../protocol/words/name.ts';
 import { canonicalJson, isDeeperThan } from '../records/endpoint-record.ts';
+import { createSha256 } from '../runtime/checksum.ts';
 import type { Steps } from '../runtime/slices.ts';
 
 const MAX_DEPTH = 32; // our files have 6; bounds the recursion over a file that another program wrote
@@ -223,15 +223,14 @@ function* canonicalTexts(items: readonly unknown[]): Generator<string> {
 
 /**
  * The checksum over all `members` except `key`, and over a member `key` made of `items`. These are canonical texts, one in a
- * step; an item that is `undefined` is left out. Without `items` no member `key` counts. Not by Node's crypto, for which a start
- * would load 5 ms of code.
+ * step; an item that is `undefined` is left out. Without `items` no member `key` counts.
  */
 function* checksumOf(
   members: Readonly<Record<string, unknown>>,
   key: string,
   items?: Iterable<string | Uint8Array | undefined>,
 ): Steps<string> {
-  const hash = sha256.create();
+  const hash = createSha256();
   const add = (text: string | Uint8Array) => hash.update(Buffer.from(text));
   const others = Object.keys(members).filter((member) => member !== key);
   const names = items === undefined ? others : [...others, key];
