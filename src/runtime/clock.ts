@@ -206,7 +206,7 @@ const EARLY_MS = 1;
  * Thousands are due together when an upstream falls silent under load.
  */
 const DUE_PER_TURN = 64;
-const SWEEP_MS = 2;
+const SWEEP_MS = 1;
 
 export class DeadlineSweep {
   readonly #clock: Clock;

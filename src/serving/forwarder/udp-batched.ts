@@ -20,7 +20,7 @@ import { type OpenUdpSocket, openUdpSocket, type UpstreamSocket, type UpstreamSo
 /** Replies taken from one socket at a time: as many as it has exchanges, and some forgeries. */
 const BATCH = 16;
 /** The longest turn of the loop that takes replies. */
-const TURN_MS = 2;
+const TURN_MS = 1;
 /** The longest datagram there is: an upstream may send more than the 1,232 octets that queries offer. */
 const SLOT_OCTETS = 0xffff;
 /** Replies are copied into slabs, one after the other: an allocation for each reply would cost more. */
