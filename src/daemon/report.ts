@@ -10,7 +10,7 @@ import { RETAINED_REPORT, retainedStatus } from '../refresh/retained/retained-re
 import { type RoomReport, seconds } from '../report/report.ts';
 import { backgroundFailures, threadsNotEnded } from '../runtime/background.ts';
 import type { Steps } from '../runtime/slices.ts';
-import { CACHE_REPORT } from '../serving/answer-cache/answer-cache.ts';
+import { CACHE_REPORT } from '../serving/answer-cache/cache-report.ts';
 import { differenceText, FORWARDER_REPORT, forwarderStatus } from '../serving/forwarder/forwarder-report.ts';
 import { QUERIES_REPORT, queriesStatus } from '../serving/listener/queries-report.ts';
 import { STORE_REPORT, storeStatus } from '../store/store-report.ts';

@@ -8,11 +8,12 @@
  *                          stale: writePatchedReply of answerWhileStale  refresher -> retain | release
  *     entries -> (disk) -> load, restoreOrder
  */
-import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from '../../protocol/wire/message.ts';
+import { LRUCache } from 'lru-cache';
+import { FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, questionKey } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import { hasProofs, withoutProofs } from '../../protocol/wire/reply.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
-import { metricsOf, plural, type RoomReport, single } from '../../report/report.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   answerWhileStale,
@@ -20,6 +21,8 @@ import {
   type CachedAnswer,
   cacheability,
   denialWithoutSoa,
+  type FreshnessSettings,
+  freshGiven,
   freshness,
   type GivenAnswer,
   givenAnswer,
@@ -30,11 +33,12 @@ import {
   newAnswer,
   RECHECK_MS,
   type StaleSettings,
+  sizeOf,
+  staleGiven,
 } from './cached-answer.ts';
 import { type AnswerEntry, entriesOf, type LoadVerdict, loadInto, restoreOrder } from './entries.ts';
 import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
 import { type Earlier, FAILURE_MS, Failures, type LinkCut, Segments } from './segments.ts';
-import { Variants } from './variants.ts';
 
 export interface AnswerCacheSettings extends CacheabilitySettings, StaleSettings {
   /** Bound of all answers together, their overhead included; 0 keeps none. */
@@ -112,7 +116,7 @@ export class AnswerCache {
 
   /**
    * The answer when no upstream is asked. It is the best answer to the question with any DO and CD, made fit for this query
-   * (see variants.ts). To be called after `find` found nothing fresh. `isCut`: no upstream can be asked.
+   * (see `Variants` below). To be called after `find` found nothing fresh. `isCut`: no upstream can be asked.
    */
   findAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
     const found = this.#variants.best(query, nowMs, isCut, this.#settings);
@@ -408,36 +412,107 @@ function questionName(message: Uint8Array): string {
   return nameFromWire(message, HEADER_OCTETS);
 }
 
-export interface CacheStatus {
-  readonly cache: AnswerCacheStats & { readonly limitOctets: number };
+// Holds the answers for one question, asked with and without DO and CD. Chooses the variant that answers a query when the server
+// asks no upstream.
+//
+// - Any variant answers a query with CD, and a variant without CD answers any query: an answer that an upstream gave as good is
+//   good without checking, too.
+// - A variant with CD was not validated (RFC 4035 section 3.2.2). It answers a query without CD where its AD bit says that
+//   it was validated, and in a cut, when no upstream can validate. While an upstream could validate, a SERVFAIL
+//   may mean that the data are bogus, and they are not given.
+// - A query without DO gets no authenticating records that it did not ask for (RFC 4035 section 3.2.1). A query with DO may
+//   get an answer without them: a client that validates refuses it, and all others have their answer.
+// - AD is passed on as in every answer (protocol/wire/reply.ts): it stays true when records are left out.
+
+interface FoundVariant {
+  readonly kept: CachedAnswer;
+  readonly given: GivenAnswer;
 }
 
-const { gauge, counter } = metricsOf<CacheStatus>();
+/**
+ * Octets of answers made fit lately: in a cut the same names are asked for repeatedly. They count beside `cache.size`, which
+ * knows nothing of them.
+ */
+const FITTED_OCTETS = 2 * 1024 * 1024;
 
-export const CACHE_REPORT: RoomReport<CacheStatus> = {
-  metrics: [
-    gauge('cache_entries', 'Answers in the cache.', [], ({ cache }) => single(cache.entries)),
-    gauge('cache_size_octets', 'Octets that the cache takes.', [], ({ cache }) => single(cache.octets)),
-    gauge('cache_limit_octets', 'Octets that the cache may take.', [], ({ cache }) =>
-      single(cache.limitOctets),
-    ),
-    counter('cache_evictions', 'Answers dropped for want of room.', [], ({ cache }) =>
-      single(cache.evictions),
-    ),
-    counter('cache_prefetches', 'Answers fetched again before they expired.', [], ({ cache }) =>
-      single(cache.prefetches),
-    ),
-  ],
-  panels: ({ cache: { entries, octets, limitOctets } }) => [
-    {
-      title: 'Server',
-      facts: [
-        ['cache', `${plural(entries, 'answer')}, ${mebibytes(octets)} of ${mebibytes(limitOctets)} MiB`],
-      ],
-    },
-  ],
-};
+class Variants {
+  readonly #peek: (query: Query, key: number) => CachedAnswer | undefined;
+  /** By serial number. */
+  readonly #fitted = new LRUCache<number, CachedAnswer>({ maxSize: FITTED_OCTETS, sizeCalculation: sizeOf });
+  /** The best variant so far, while `best` goes through the variants. A field saves an object for each call. */
+  #says: CachedAnswer | undefined;
+  #isFresh = false;
+  #rank = 0;
 
-function mebibytes(octets: number): string {
-  return (octets / 1024 / 1024).toFixed(1);
+  /** `peek` gives what is kept under a key for the query's question, as an object of its own. */
+  constructor(peek: (query: Query, key: number) => CachedAnswer | undefined) {
+    this.#peek = peek;
+  }
+
+  /** The best variant that this query may have; `isCut`: no upstream can be asked. */
+  best(query: Query, nowMs: number, isCut: boolean, settings: StaleSettings): FoundVariant | undefined {
+    const { nameHash, qtype, qclass, dnssecOk, checkingDisabled } = query;
+    let best: CachedAnswer | undefined;
+    for (let variant = 0; variant < 4; variant++) {
+      // the query's own first
+      const hasDo = (variant & 1) === 0 ? dnssecOk : !dnssecOk;
+      const hasCd = (variant & 2) === 0 ? checkingDisabled : !checkingDisabled;
+      const kept = this.#peek(query, questionKey(nameHash, qtype, qclass, hasDo, hasCd));
+      if (kept === undefined || !mayAnswer(kept, query, isCut)) continue;
+      if (this.#isBetter(kept, best, query, nowMs, settings)) best = kept;
+    }
+    if (best === undefined || this.#says === undefined) return undefined;
+    const answer = this.#fit(this.#says, query);
+    if (answer === undefined) return undefined;
+    return { kept: best, given: this.#isFresh ? freshGiven(answer, nowMs) : staleGiven(answer, settings) };
+  }
+
+  /**
+   * Compares with the best so far, and notes what the better variant says: itself, or the good answer before a denial that has
+   * expired. The order: a denial that has expired comes last, because it may have been the first sign of a cut. With DO,
+   * signed answers come before unsigned answers, because a client that validates can use no other. Then fresh comes before
+   * stale, and newer before older.
+   */
+  #isBetter(
+    kept: CachedAnswer,
+    best: CachedAnswer | undefined,
+    query: Query,
+    nowMs: number,
+    settings: FreshnessSettings,
+  ): boolean {
+    const state = freshness(kept, nowMs, settings);
+    if (state === 'expired') return false;
+    const isFresh = state !== 'stale';
+    const says = isFresh ? kept : answerWhileStale(kept, nowMs, settings);
+    const rank =
+      (isFresh || says.kind !== 'nxdomain' ? 4 : 0) +
+      (query.dnssecOk && hasProofs(says.octets, says.index) ? 2 : 0) +
+      (isFresh ? 1 : 0);
+    const isNewer = best !== undefined && says.storedAtMs > (this.#says?.storedAtMs ?? 0);
+    const isBetter = best === undefined || rank > this.#rank || (rank === this.#rank && isNewer);
+    if (!isBetter) return false;
+    this.#says = says;
+    this.#isFresh = isFresh;
+    this.#rank = rank;
+    return true;
+  }
+
+  /** The answer as this query may have it; `undefined` where the rest would be no answer. */
+  #fit(answer: CachedAnswer, query: Query): CachedAnswer | undefined {
+    if (query.dnssecOk || !answer.dnssecOk) return answer;
+    const known = this.#fitted.get(answer.serial);
+    if (known !== undefined) return known;
+    const rest = withoutProofs(answer);
+    if (rest === undefined) return undefined;
+    const { key, kind, lifetimeMs, storedAtMs } = answer;
+    const parts = { kind, lifetimeMs, earlier: undefined, ...rest };
+    const fitted = rest.octets === answer.octets ? answer : newAnswer(key, answer, parts, storedAtMs);
+    this.#fitted.set(answer.serial, fitted);
+    return fitted;
+  }
+}
+
+function mayAnswer(answer: CachedAnswer, query: Query, isCut: boolean): boolean {
+  if (!answer.checkingDisabled || query.checkingDisabled) return true;
+  return isCut || (answer.index.flags & FLAG.AD) !== 0;
 }

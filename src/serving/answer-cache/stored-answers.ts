@@ -6,16 +6,26 @@
  *     key -> heads -> slot -> chain to the next slot with the same head
  *                      `-> times, counters, the slot of the earlier answer, the first chunk of its record
  *
+ * The slabs are a few large buffers of chunks; a record is a chain of chunks. So no free place is too small, no room is lost
+ * between two records, and any record can use the chunks of a removed record.
+ *
  * Nothing here is ever copied to a larger place: more answers take more pages. The index has one chain for each slot that was
  * ever used; with each new slot one chain is split into two (linear hashing: Litwin, "Linear hashing: a new tool for file and
  * table addressing", 1980). So no answer waits until an index of a million answers is made again.
  */
+import type { LRUCache } from 'lru-cache';
 import type { Query } from '../../protocol/wire/query.ts';
 import { AliasNote, type ResponseIndex } from '../../protocol/wire/response-records.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import { AnswerRecord, Slabs, sizeOf } from './answer-record.ts';
-import { type AnswerKind, type CachedAnswer, hasSameQuestion } from './cached-answer.ts';
-import { FLOAT, FLOATS, IN_PAGE, INT, INTS, PAGE_LOG2, SlotPage } from './slots.ts';
+import {
+  type AnswerKind,
+  AnswerRecord,
+  type CachedAnswer,
+  CHUNK_WORDS,
+  hasSameQuestion,
+  PAYLOAD_WORDS,
+  sizeOf,
+} from './cached-answer.ts';
 
 export const NO_SLOT = -1;
 
@@ -439,4 +449,138 @@ export class StoredAnswers {
 
 function noPage(slot: number, pages: number): Error {
   return new Error(`no slot ${slot} in ${pages} pages`);
+}
+
+// What is known of answers besides their records, in pages of 4,096 slots. The floats and ints of a slot stand beside each other: they
+// come into the processor's cache together.
+
+/** A slot is in the page `slot >>> PAGE_LOG2`, and there at `slot & IN_PAGE`. */
+export const PAGE_LOG2 = 12;
+export const SLOTS_PER_PAGE = 2 ** PAGE_LOG2;
+export const IN_PAGE = SLOTS_PER_PAGE - 1;
+
+/** Places in `floats`, from `(slot & IN_PAGE) * FLOATS` on. */
+export const FLOAT = {
+  serial: 0,
+  storedAtMs: 1,
+  lifetimeMs: 2,
+  usedAtMs: 3,
+  nextRecheckMs: 4,
+  nextPrefetchMs: 5,
+  /** Grows with each use of any answer: the answer with the smaller number was used first. */
+  use: 6,
+} as const;
+export const FLOATS = 11;
+
+/** Places in `ints`, from `(slot & IN_PAGE) * INTS` on. */
+export const INT = {
+  key: 14,
+  /** The next slot of the chain, plus one; for a free slot the next free slot, plus one. */
+  next: 15,
+  /** The first chunk of the record. */
+  chunk: 16,
+  /** Octets against the bound, those of the earlier answer included; 0: the slot is free. */
+  size: 17,
+  /** The slot of the earlier answer, plus one. */
+  earlier: 18,
+  hits: 19,
+  segment: 20,
+  /** The number of the iteration that gave the answer, or the answer before it to the same question, last. */
+  givenBy: 21,
+} as const;
+export const INTS = 2 * FLOATS;
+
+export class SlotPage {
+  /** One buffer, large enough that the system gives it piece by piece as it is written. */
+  readonly floats = new Float64Array(FLOATS * SLOTS_PER_PAGE);
+  readonly ints = new Int32Array(this.floats.buffer);
+  /** For the chain of this number: its first slot, plus one. */
+  readonly heads = new Int32Array(SLOTS_PER_PAGE);
+  /** For each segment: the order in which its slots in this page were used. */
+  readonly orders: (LRUCache<number, number> | undefined)[] = [undefined, undefined, undefined, undefined];
+}
+
+// The slabs. A chunk is the number of the next chunk, plus one (u32; 0 at the end), and 60 octets of the record. They are read and
+// written as words of 32 bits: octet by octet takes three times as long.
+
+/** Chunks of a buffer: 256 KiB, which the system gives page by page as they are written. */
+const SLAB_CHUNKS_LOG2 = 12;
+const SLAB_CHUNKS = 2 ** SLAB_CHUNKS_LOG2;
+
+export class Slabs {
+  readonly #slabs: Uint32Array[] = [];
+  /** The first of the free chunks, plus one; they are chained like those of a record. */
+  #free = 0;
+  /** Chunks from here on were never used. */
+  #fresh = 0;
+
+  /** The number of chunks in all buffers. */
+  get capacity(): number {
+    return this.#slabs.length * SLAB_CHUNKS;
+  }
+
+  /** Copies the first `octets` of `record` into chunks. Returns the number by which the record is read and removed. */
+  put(record: Uint32Array, octets: number): number {
+    const words = Math.ceil(octets / 4);
+    const first = this.#take();
+    let chunk = first;
+    for (let from = 0; ; ) {
+      const slab = this.#slabOf(chunk);
+      const at = placeOf(chunk);
+      const end = Math.min(from + PAYLOAD_WORDS, words);
+      for (let to = at + 1; from < end; from++, to++) slab[to] = record[from] ?? 0;
+      if (from === words) {
+        slab[at] = 0;
+        return first;
+      }
+      chunk = this.#take();
+      slab[at] = chunk + 1;
+    }
+  }
+
+  /** Copies the record to the start of `into`, and up to 14 words of no meaning after it. */
+  read(first: number, into: Uint32Array): void {
+    let to = 0;
+    for (let next = first + 1; next !== 0; ) {
+      const slab = this.#slabOf(next - 1);
+      const at = placeOf(next - 1);
+      for (let from = at + 1; from < at + CHUNK_WORDS; from++, to++) into[to] = slab[from] ?? 0;
+      next = slab[at] ?? 0;
+    }
+  }
+
+  remove(first: number): void {
+    for (let last = first; ; ) {
+      const slab = this.#slabOf(last);
+      const next = slab[placeOf(last)] ?? 0;
+      if (next !== 0) {
+        last = next - 1;
+        continue;
+      }
+      slab[placeOf(last)] = this.#free;
+      this.#free = first + 1;
+      return;
+    }
+  }
+
+  #take(): number {
+    if (this.#free !== 0) {
+      const chunk = this.#free - 1;
+      this.#free = this.#slabOf(chunk)[placeOf(chunk)] ?? 0;
+      return chunk;
+    }
+    if (this.#fresh === this.capacity) this.#slabs.push(new Uint32Array(SLAB_CHUNKS * CHUNK_WORDS));
+    return this.#fresh++;
+  }
+
+  #slabOf(chunk: number): Uint32Array {
+    const slab = this.#slabs[chunk >>> SLAB_CHUNKS_LOG2];
+    if (slab === undefined) throw new Error(`no chunk ${chunk} in ${this.#slabs.length} slabs`);
+    return slab;
+  }
+}
+
+/** The first word of a chunk in its buffer. */
+function placeOf(chunk: number): number {
+  return (chunk & (SLAB_CHUNKS - 1)) * CHUNK_WORDS;
 }

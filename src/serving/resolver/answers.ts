@@ -316,7 +316,7 @@ export type FetchedResponse = Extract<Fetched, { readonly kind: 'response' }>;
 interface AnswerWriter {
   /** Writes the answer into the turn's reply space, and returns its octets. */
   write(turn: Turn, answer: FetchedAnswer): number;
-  /** Whether `write` gives the client something better than a failure where the question fails. */
+  /** Whether `write` gives the client something better than a failure where the question fails while the link is down. */
   hasSubstitute(query: Query, route: Route): boolean;
   /** Whether a response that came while the link is down is made up, and not to be believed. */
   isMadeUp(query: Query, response: FetchedResponse, nowMs: number): boolean;
@@ -356,7 +356,7 @@ export class FetchedAnswers {
   /** Whether a client need not wait for the upstream as long as its answer may take. */
   #needsNoUpstream(query: Query, route: Route): boolean {
     if (isHealthProbe(query) || this.#storedAnswer(query, route) !== undefined) return true;
-    return this.#writer.hasSubstitute(query, route);
+    return isLinkCut(this.#deps, route) && this.#writer.hasSubstitute(query, route);
   }
 
   readonly #send = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {

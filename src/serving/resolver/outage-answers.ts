@@ -119,7 +119,6 @@ export class OutageAnswers {
   /** Whether `insteadOfFailure` makes something better of a failure while the link is down. */
   hasSubstitute(query: Query, route: Route): boolean {
     const { cache, clock } = this.#deps;
-    if (!isLinkCut(this.#deps, route)) return false;
     if (this.#kept.isNoData(query, route, true)) return true;
     const rule = this.#deps.rules.disconnected.find(query);
     // a denial of a name of the site is no better: the site's servers have all the time that there is

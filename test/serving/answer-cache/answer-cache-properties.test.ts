@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { writePatchedReply } from '../../../src/protocol/wire/reply.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { sizeOf } from '../../../src/serving/answer-cache/answer-record.ts';
+import { sizeOf } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { message, rawRecord } from '../../helpers/zone-text.ts';
 import { asked, indexed, nxdomain, positive, servfail, settings } from './asked.ts';
 

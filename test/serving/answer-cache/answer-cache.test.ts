@@ -1,8 +1,7 @@
 import t from 'tap';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';
-import { mayRecheck } from '../../../src/serving/answer-cache/cached-answer.ts';
+import { ENTRY_OVERHEAD_OCTETS, mayRecheck } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
 import { asked, bench, collidingNames, nxdomain, positive, servfail, settings } from './asked.ts';
 

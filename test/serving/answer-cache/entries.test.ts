@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';
-import { ageSeconds, answerWhileStale } from '../../../src/serving/answer-cache/cached-answer.ts';
+import {
+  ageSeconds,
+  answerWhileStale,
+  ENTRY_OVERHEAD_OCTETS,
+} from '../../../src/serving/answer-cache/cached-answer.ts';
 import type { AnswerEntry } from '../../../src/serving/answer-cache/entries.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
 import { asked, indexed, NXDOMAIN, nodata, nxdomain, positive, servfail, settings } from './asked.ts';

@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import t from 'tap';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { sizeOf } from '../../../src/serving/answer-cache/answer-record.ts';
+import { sizeOf } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { chance } from '../../helpers/chance.ts';
 import { asked, indexed, positive, settings } from './asked.ts';
 

@@ -2,8 +2,12 @@
 import t from 'tap';
 import { writePatchedReply } from '../../../src/protocol/wire/reply.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';
-import { ageSeconds, answerWhileStale, mayRecheck } from '../../../src/serving/answer-cache/cached-answer.ts';
+import {
+  ageSeconds,
+  answerWhileStale,
+  ENTRY_OVERHEAD_OCTETS,
+  mayRecheck,
+} from '../../../src/serving/answer-cache/cached-answer.ts';
 import { message } from '../../helpers/zone-text.ts';
 import { asked, bench, NXDOMAIN, nodata, nxdomain, positive, servfail, settings } from './asked.ts';
 

@@ -2,10 +2,10 @@ import t from 'tap';
 import { writePatchedReply } from '../../../src/protocol/wire/reply.ts';
 import { TYPE } from '../../../src/protocol/words/codes.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';
 import {
   ageSeconds,
   answerWhileStale,
+  ENTRY_OVERHEAD_OCTETS,
   freshness,
   mayRecheck,
   staleExtendedError,

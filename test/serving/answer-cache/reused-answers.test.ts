@@ -5,8 +5,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { sizeOf } from '../../../src/serving/answer-cache/answer-record.ts';
 import type { CachedAnswer } from '../../../src/serving/answer-cache/cached-answer.ts';
+import { sizeOf } from '../../../src/serving/answer-cache/cached-answer.ts';
 import type { AnswerEntry } from '../../../src/serving/answer-cache/entries.ts';
 import { message, rawRecord } from '../../helpers/zone-text.ts';
 import { asked, indexed, nodata, nxdomain, settings } from './asked.ts';

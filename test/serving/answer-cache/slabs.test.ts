@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { chunksFor, Slabs } from '../../../src/serving/answer-cache/answer-record.ts';
-import { newAnswer } from '../../../src/serving/answer-cache/cached-answer.ts';
-import { StoredAnswers } from '../../../src/serving/answer-cache/stored-answers.ts';
+import { chunksFor, newAnswer } from '../../../src/serving/answer-cache/cached-answer.ts';
+import { Slabs, StoredAnswers } from '../../../src/serving/answer-cache/stored-answers.ts';
 import { asked, indexed, nxdomain, positive, settings } from './asked.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 100);

@@ -1,6 +1,7 @@
 /** The order of use over many pages of slots is that of one list, and no map of lru-cache is large. */
 import t from 'tap';
-import { INT, INTS, SLOTS_PER_PAGE, SlotOrder, SlotPage } from '../../../src/serving/answer-cache/slots.ts';
+import { SlotOrder } from '../../../src/serving/answer-cache/segments.ts';
+import { INT, INTS, SLOTS_PER_PAGE, SlotPage } from '../../../src/serving/answer-cache/stored-answers.ts';
 import { chance } from '../../helpers/chance.ts';
 
 const SEGMENT = 1;
