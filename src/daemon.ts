@@ -23,8 +23,7 @@ import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';
 import { LocalZonesError } from './serving/local-zones/own-zones.ts';
 import { removeLeftovers, replaceFile } from './store/file-system.ts';
-import type { LoadFault } from './store/state-backend.ts';
-import { prepareDirectory } from './store/state-directory.ts';
+import { type LoadFault, prepareDirectory } from './store/state-backend.ts';
 
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {

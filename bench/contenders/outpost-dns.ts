@@ -11,7 +11,7 @@ import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
-import { statePath } from '../../src/store/state-directory.ts';
+import { statePath } from '../../src/store/state-backend.ts';
 import type { Contender, Region, Task } from '../contender.ts';
 import type { BenchOptions, Listener } from '../options.ts';
 

@@ -1,16 +1,16 @@
 /**
  * Sends one HEAD request to a host of AWS, and decides who answered: AWS, a proxy or portal in its place, or nobody. The request
- * needs no credentials and no SDK. It uses the same proxy and authorities as the requests of the SDK.
+ * needs no credentials and no SDK. It uses the same proxy and authorities as the requests of the SDK: at the end are the
+ * connections of both.
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIPv6, type LookupFunction } from 'node:net';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { untilAborted } from '../runtime/clock.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { SharedFiles } from './local-files.ts';
-import { hostOf, type Outbound, proxyFor } from './outbound.ts';
-import { agentsFor, markedBy } from './outbound-agents.ts';
+import { hostOf, type Outbound, proxyFor, shownProxy } from './outbound.ts';
 
 export interface HeadRequest {
   /** A URL with the scheme http or https. */
@@ -131,4 +131,35 @@ function isOfAws(url: URL, { statusCode = 0, headers }: IncomingMessage): boolea
   if (!isNameOfAws(hostOf(url))) return true;
   const isRedirect = statusCode >= 300 && statusCode < 400;
   return !isRedirect && !/^(text\/html|application\/xhtml)/i.test(headers['content-type'] ?? '');
+}
+
+// Connections to AWS, directly or through a proxy, with the authorities that the operator trusts. Node's own agents know CONNECT,
+// but have two traps. A proxy that never answers CONNECT keeps its socket after the request was aborted: so the agent has a
+// timeout. An error does not show whether it came from the proxy: so it is marked.
+
+export interface AgentOptions {
+  readonly proxy?: string | undefined;
+  /** PEM; undefined: those that Node trusts. */
+  readonly authorities?: readonly string[] | undefined;
+  /** For the connection to the proxy, CONNECT and its answer; afterwards without an octet. */
+  readonly timeoutMs: number;
+  readonly keepAlive: boolean;
+}
+
+export function agentsFor({ proxy, authorities, timeoutMs, keepAlive }: AgentOptions) {
+  const common = { keepAlive, maxSockets: 50, ...(proxy === undefined ? {} : { timeout: timeoutMs }) };
+  return {
+    http: new HttpAgent({ ...common, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy } }) }),
+    https: new HttpsAgent({
+      ...common,
+      ...(authorities === undefined ? {} : { ca: [...authorities] }),
+      ...(proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy } }),
+    }),
+  };
+}
+
+/** The same error, with the proxy that the request went through. */
+export function markedBy(proxy: string, error: unknown): unknown {
+  if (typeof error === 'object' && error !== null) Reflect.set(error, 'viaProxy', shownProxy(proxy));
+  return error;
 }

@@ -3,8 +3,7 @@ import type { Message } from '../log/log.ts';
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import type { Decoded, Encoded, Written } from './checked-json.ts';
 import type { ReadOutcome } from './file-system.ts';
-import type { Fault, StateReader } from './state-backend.ts';
-import type { Generation } from './state-directory.ts';
+import type { Fault, Generation, StateReader } from './state-backend.ts';
 
 /** Why content is saved: its difference from the last save. */
 export type SaveReason =

@@ -12,8 +12,7 @@
  */
 import type { Clock } from '../runtime/clock.ts';
 import { inOneStep, type Pause, Slices, type Steps } from '../runtime/slices.ts';
-import { BlockedFiles, type LoadFault, type StateBackend } from './state-backend.ts';
-import type { Generation } from './state-directory.ts';
+import { BlockedFiles, type Generation, type LoadFault, type StateBackend } from './state-backend.ts';
 import { readState, type SaveReason, type StateFormat } from './state-format.ts';
 import { type Failure, failureOf, StoreError } from './store-messages.ts';
 import { Writer, type WriterParts, type WriterState } from './writer.ts';

@@ -10,7 +10,7 @@ import {
 } from '../report/report.ts';
 import type { SnapshotState } from './answers-snapshot.ts';
 import type { LedgerState } from './ledger.ts';
-import type { Claim } from './state-directory.ts';
+import type { Claim } from './state-backend.ts';
 import type { StoreState } from './state-store.ts';
 
 export interface StoreStatus {

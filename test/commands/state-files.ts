@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
-import { type Generation, statePath } from '../../src/store/state-directory.ts';
+import { type Generation, statePath } from '../../src/store/state-backend.ts';
 import { record } from '../store/record-sets.ts';
 
 export const NOW_MS = Date.UTC(2026, 5, 1);

@@ -16,7 +16,7 @@ import { systemClock, systemTimers } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemPause } from '../../src/runtime/slices.ts';
 import { ledgerPath } from '../../src/store/ledger-reader.ts';
-import { DirectoryLock } from '../../src/store/state-directory.ts';
+import { DirectoryLock } from '../../src/store/state-backend.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { until } from '../helpers/patience.ts';

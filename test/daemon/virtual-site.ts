@@ -15,7 +15,7 @@ import { failed, type Observation, SourceError } from '../../src/records/observa
 import { systemRandom } from '../../src/runtime/random.ts';
 import { type Exchange, matchReply } from '../../src/serving/forwarder/exchange.ts';
 import { Turn } from '../../src/serving/turn.ts';
-import { prepareDirectory } from '../../src/store/state-directory.ts';
+import { prepareDirectory } from '../../src/store/state-backend.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
-import { DirectoryLock, guardedFiles } from '../../src/store/state-directory.ts';
+import { DirectoryLock, guardedFiles } from '../../src/store/state-backend.ts';
 import { watchedFiles } from './faulty-files.ts';
 import { record } from './record-sets.ts';
 import { readEndpoints, storeOf } from './store-setup.ts';

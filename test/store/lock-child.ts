@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { DirectoryLock } from '../../src/store/state-directory.ts';
+import { DirectoryLock } from '../../src/store/state-backend.ts';
 
 /** Holds the lock of the directory in its argument until it is killed; says on its output how it went. */
 const lock = new DirectoryLock(process.argv[2] ?? '');

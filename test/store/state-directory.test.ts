@@ -2,7 +2,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { prepareDirectory } from '../../src/store/state-directory.ts';
+import { prepareDirectory } from '../../src/store/state-backend.ts';
 import { type Operation, systemError, watchedFiles } from './faulty-files.ts';
 
 t.test(

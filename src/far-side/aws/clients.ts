@@ -4,24 +4,29 @@
  * (scripts/bundle.ts). Endpoints, profiles and credentials come from where the SDK always takes them (`AWS_ENDPOINT_URL_*`,
  * `AWS_PROFILE`, the shared files).
  */
+import http, { Agent as HttpAgent } from 'node:http';
+import { pipeline, Readable, Transform } from 'node:stream';
+import { getCACertificates } from 'node:tls';
 import type { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { EKSClient } from '@aws-sdk/client-eks';
 import type { Route53Client } from '@aws-sdk/client-route-53';
 import type { HttpRequest } from '@smithy/core/protocols';
+import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../../log/log.ts';
 import { partitionOf } from '../../protocol/words/aws-partitions.ts';
 import { cannotAsk, type FailureReason, type SourceError, unanswered } from '../../records/observation.ts';
 import { type Clock, type Timers, untilAborted } from '../../runtime/clock.ts';
+import { agentsFor, markedBy } from '../head.ts';
 import { LocalFiles, SharedFiles } from '../local-files.ts';
-import { DIRECT, type Outbound } from '../outbound.ts';
-import { createOutboundHandler, type OutboundHandler, warnOfUnusedCertificates } from '../outbound-agents.ts';
+import { DIRECT, FAR_SIDE_MESSAGES, type Outbound, proxyFor } from '../outbound.ts';
 import {
   type AwsPlace,
   boundCredentialProcess,
   type Credentials,
   type CredentialsOptions,
   CredentialsShelf,
+  type OutboundHandler,
   textOfPlace,
 } from './credentials.ts';
 import { type AwsFailure, classifyAwsFailure } from './failure.ts';
@@ -420,4 +425,89 @@ function lateError<C extends PooledClient>({ made }: Entry<C>): SourceError {
   if (made === undefined) return notReady();
   if (made.credentials.isWaiting()) return lateProvider();
   return unanswered('timeout', 'aws did not answer within the deadline');
+}
+
+// The way of a request of the SDK: directly or through a proxy, and never with an answer without end.
+
+type HandlerOptions = NonNullable<ConstructorParameters<typeof NodeHttpHandler>[0]> & object;
+
+/** One handler of the SDK for each proxy, and one without; the URL of a request decides which one sends it. */
+export async function createOutboundHandler(
+  options: Exclude<HandlerOptions, () => unknown>,
+  outbound: Outbound,
+  authorities: readonly string[] | undefined,
+): Promise<OutboundHandler> {
+  const { NodeHttpHandler } = await import('@smithy/node-http-handler');
+  // the SDK asks the instance metadata service with Node's global agent, which NODE_USE_ENV_PROXY sends to HTTP_PROXY
+  http.globalAgent = new HttpAgent({ keepAlive: true });
+  const ways = new Map<string | undefined, NodeHttpHandler>();
+  const timeoutMs = (options.connectionTimeout ?? 0) + (options.requestTimeout ?? 0);
+  const through = (proxy: string | undefined): NodeHttpHandler => {
+    const known = ways.get(proxy);
+    if (known !== undefined) return known;
+    const { http, https } = agentsFor({ proxy, authorities, timeoutMs, keepAlive: true });
+    const handler = new NodeHttpHandler({ ...options, httpAgent: http, httpsAgent: https });
+    ways.set(proxy, handler);
+    return handler;
+  };
+  const direct = through(undefined);
+  let lastFailure: unknown;
+  return {
+    metadata: direct.metadata,
+    async handle(request, more) {
+      const proxy = proxyOf(request, outbound);
+      try {
+        const answer = await through(proxy).handle(request, more);
+        lastFailure = undefined;
+        answer.response.body = bounded(answer.response.body);
+        return answer;
+      } catch (error) {
+        lastFailure = proxy === undefined ? error : markedBy(proxy, error);
+        throw lastFailure;
+      }
+    },
+    updateHttpClientConfig(key, value) {
+      for (const handler of ways.values()) handler.updateHttpClientConfig(key, value);
+    },
+    httpHandlerConfigs: () => direct.httpHandlerConfigs(),
+    lastFailure: () => lastFailure,
+    destroy() {
+      for (const handler of ways.values()) handler.destroy();
+    },
+  };
+}
+
+/** Twice the largest page of a listing: a thousand network interfaces with all their fields. */
+const MAX_ANSWER_OCTETS = 8 * 1024 * 1024;
+
+/**
+ * The body of an answer, which fails where it is too long. The SDK has no bound, and a body that something in between sends
+ * without end would take the memory of the whole server.
+ */
+function bounded(body: unknown): unknown {
+  if (!(body instanceof Readable)) return body;
+  let octets = 0;
+  const limit = new Transform({
+    transform(chunk: Uint8Array, _, done) {
+      octets += chunk.length;
+      done(octets > MAX_ANSWER_OCTETS ? tooLong() : null, chunk);
+    },
+  });
+  // ends the connection of an answer that is too long, and passes on the error of one that broke off
+  pipeline(body, limit, () => undefined);
+  return limit;
+}
+
+const tooLong = () => unanswered('malformed', `an answer of more than ${MAX_ANSWER_OCTETS} octets`);
+
+function proxyOf(request: Parameters<OutboundHandler['handle']>[0], outbound: Outbound): string | undefined {
+  const port = request.port === undefined ? '' : `:${request.port}`;
+  const url = URL.parse(`${request.protocol}//${request.hostname}${port}`);
+  return url === null ? undefined : proxyFor(url, outbound);
+}
+
+/** Warns when Node ignores the file in NODE_EXTRA_CA_CERTS. Without this warning a person would suspect that a proxy intercepts AWS. */
+export function warnOfUnusedCertificates({ extraCertificates }: Outbound, log: Log): void {
+  if (extraCertificates === undefined || getCACertificates('extra').length > 0) return;
+  FAR_SIDE_MESSAGES.certificatesNotRead(log, { file: extraCertificates });
 }

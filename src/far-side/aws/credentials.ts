@@ -10,12 +10,12 @@
  */
 import { spawn } from 'node:child_process';
 import type { fromNodeProviderChain } from '@aws-sdk/credential-providers';
+import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../../log/log.ts';
 import { cannotAsk, type SourceContext, SourceError } from '../../records/observation.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
 import type { SharedFiles } from '../local-files.ts';
 import { FAR_SIDE_MESSAGES } from '../outbound.ts';
-import type { OutboundHandler } from '../outbound-agents.ts';
 import { explainProviderFailure, redacted } from './failure.ts';
 
 /** The Region in which a source asks AWS, and the profile whose credentials it uses. */
@@ -51,6 +51,17 @@ export interface Credentials {
 }
 
 type Chain = ReturnType<typeof fromNodeProviderChain>;
+
+/** Sends the requests of the SDK: those of its clients, and those of its providers of credentials. */
+export interface OutboundHandler {
+  readonly metadata: NodeHttpHandler['metadata'];
+  readonly handle: NodeHttpHandler['handle'];
+  readonly updateHttpClientConfig: NodeHttpHandler['updateHttpClientConfig'];
+  readonly httpHandlerConfigs: NodeHttpHandler['httpHandlerConfigs'];
+  /** The reason why the latest request got no answer; undefined after an answer. */
+  readonly lastFailure: () => unknown;
+  readonly destroy: () => void;
+}
 
 export interface CredentialsOptions {
   readonly clock: Clock;
