@@ -18,12 +18,20 @@ import { openOwnMemory } from '../runtime/memory.ts';
 import type { AwsClientsOptions } from './aws/clients.ts';
 import type { AwsPlace, HandedCredentials, KeptCredentials } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
-import type { AwsInspection, Endings } from './endings.ts';
 import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
-import type { Asked, FarSource, OutpostRequest, OutpostView, PollDeps, PollFunction } from './poll.ts';
+import type {
+  Asked,
+  AwsInspection,
+  Endings,
+  FarSource,
+  OutpostRequest,
+  OutpostView,
+  PollDeps,
+  PollFunction,
+} from './poll.ts';
 
 /** The data with which the thread starts. */
 export interface ThreadData {
@@ -183,14 +191,19 @@ async function load(
   log: Log,
   options: Pick<AwsClientsOptions, 'handed' | 'keep' | 'onLoaded'>,
 ): Promise<Omit<Calls, 'poll'> & { readonly poll: PollHere }> {
-  const [{ Endings }, { createAwsServices }, { headOf }, { LocalFiles, SharedFiles }, { Prover }] =
-    await Promise.all([
-      import('./endings.ts'),
-      import('./aws/clients.ts'),
-      import('./head.ts'),
-      import('./local-files.ts'),
-      import('./handshake.ts'),
-    ]);
+  const [
+    { Endings, inspectAws },
+    { createAwsServices },
+    { headOf },
+    { LocalFiles, SharedFiles },
+    { Prover },
+  ] = await Promise.all([
+    import('./poll.ts'),
+    import('./aws/clients.ts'),
+    import('./head.ts'),
+    import('./local-files.ts'),
+    import('./handshake.ts'),
+  ]);
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);
   const prover = new Prover(files, systemTimers);
@@ -214,7 +227,6 @@ async function load(
       return askOutpost(request, { aws, clock: systemClock }, signal);
     },
     aws: async (place, signal) => {
-      const { inspectAws } = await import('./endings.ts');
       const wallMs = () => systemClock.wallMs();
       return inspectAws(place, { aws, shared, files, outbound, wallMs }, signal);
     },
