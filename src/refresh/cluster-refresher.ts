@@ -24,7 +24,7 @@ import {
   traitsOf,
 } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
-import type { Clock, Timers } from '../runtime/clock.ts';
+import { ageMs, type Clock, type Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import { type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
@@ -33,6 +33,7 @@ import {
   contextFor,
   evidenceOf,
   mayPoll,
+  nextDelayMs,
   planSettingsOf,
   type RefreshTimes,
 } from './cluster-sources.ts';
@@ -42,7 +43,6 @@ import { type Comparison, compareStates, type SourceState } from './reconcile/co
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reconcile/plan.ts';
 import { type Standing, withProofs } from './reconcile/prove.ts';
-import { ageMs, nextDelayMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
 import {
   type CredentialState,
@@ -59,7 +59,7 @@ import { type PollResult, SourcePoller } from './source-poller.ts';
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;
   readonly times: RefreshTimes;
-  /** The record before the start of the refresher, in process time; see reconcile/timeline.ts. */
+  /** The record before the start of the refresher, in process time; see record-keeper.ts. */
   readonly record: EndpointRecord;
   readonly clock: Clock;
   readonly timers: Timers;

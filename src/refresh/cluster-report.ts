@@ -14,11 +14,11 @@ import {
 import type { Ending } from '../records/observation.ts';
 import { type SourceName, traitsOf } from '../records/sources.ts';
 import { optionalSeconds, seconds } from '../report/report.ts';
+import { ageMs } from '../runtime/clock.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { ClusterSettings } from './cluster-sources.ts';
 import type { Comparison, Disagreement, LikelyCause } from './reconcile/compare.ts';
 import { type Refusal, refusalsBy } from './reconcile/guard.ts';
-import { ageMs } from './reconcile/timeline.ts';
 import type {
   CredentialCondition,
   CredentialState,

@@ -1,6 +1,6 @@
 /**
- * One cluster, as the configuration gives it: its settings, its sources, what each source is asked, and what the answer says
- * about the link. `dns` is asked through the upstreams, all others through far-side/. It keeps no answer and no schedule.
+ * One cluster, as the configuration gives it: its settings, its sources, when and what each source is asked, and what the answer
+ * says about the link. `dns` is asked through the upstreams, all others through far-side/. It keeps no answer and no timer.
  */
 import type { Poll, PollSettings } from '../far-side/far-side.ts';
 import type { AuthorityPlaces } from '../far-side/handshake.ts';
@@ -9,14 +9,15 @@ import type { Evidence } from '../link/link-state.ts';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../protocol/words/codes.ts';
 import { type EndpointRecord, otherEndpointOf, STATUS_LABEL } from '../records/endpoint-record.ts';
-import type { SourceContext } from '../records/observation.ts';
 import {
   type AddressObservation,
   cannotAsk,
+  type FailureReason,
   failed,
   type Observation,
   type ResolvedName,
   type Source,
+  type SourceContext,
   SourceError,
   type SourceFailure,
   type UpstreamView,
@@ -27,7 +28,7 @@ import type { ServicePlace } from './link-probe.ts';
 import { addressesOf } from './reconcile/changes.ts';
 import { refusalsBy } from './reconcile/guard.ts';
 import type { PlanSettings } from './reconcile/plan.ts';
-import type { PollResult } from './source-poller.ts';
+import type { PollResult, Progress } from './source-poller.ts';
 
 export interface SourceSettings extends PollSettings {
   /** The names of the sources to be polled for one cluster, from which `createSources` builds them; those that ask AWS need its Region. */
@@ -261,6 +262,43 @@ export function planSettingsOf(settings: ClusterSettings, times: RefreshTimes): 
     confirmAfterMs: times.confirmAfterMs ?? DEFAULT_CONFIRM_AFTER_MS,
     maximumAgeMs: perSource((name) => VIEW_LASTS_INTERVALS * times.intervalMs[name] + times.deadlineMs),
   };
+}
+
+// When to poll again: after an interval, or, after failures, after a backoff short enough for a returning link. Pure.
+
+export interface ScheduleSettings {
+  readonly intervalMs: number;
+  readonly jitterPercent: number;
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
+}
+
+/** More doublings than any bound allows, and far fewer than those at which powers of two lose precision. */
+const MAX_DOUBLINGS = 30;
+const UNSETTLED_TOLERATED = 2;
+const UNSETTLED_MAX_MS = 300_000;
+/** A person must fix the cause, so time does not help, and AWS records every attempt. */
+const LASTING: ReadonlySet<FailureReason | undefined> = new Set(['denied', 'not-found']);
+
+/**
+ * @param fraction random, from 0 up to 1: hosts that lost the link together must not poll together
+ * @returns ms to wait, never below 0
+ */
+export function nextDelayMs(progress: Progress, settings: ScheduleSettings, fraction: number): number {
+  const spread = 1 + (settings.jitterPercent / 100) * (2 * fraction - 1);
+  return Math.max(0, Math.round(baseDelayMs(progress, settings) * spread));
+}
+
+function baseDelayMs(progress: Progress, settings: ScheduleSettings): number {
+  const { consecutiveFailures: failures, lastFailure, unsettled } = progress;
+  const { intervalMs, retryMinMs, retryMaxMs } = settings;
+  if (failures === 0) return intervalMs;
+  const ceilingMs = LASTING.has(lastFailure) ? Math.max(retryMaxMs, intervalMs) : retryMaxMs;
+  const backoffMs = Math.min(ceilingMs, retryMinMs * 2 ** Math.min(failures - 1, MAX_DOUBLINGS));
+  if (unsettled <= UNSETTLED_TOLERATED) return backoffMs;
+  // a poll that never settles keeps a process or a socket (a hanging credential_process), so there must be few
+  const slowedMs = backoffMs * 2 ** Math.min(unsettled - UNSETTLED_TOLERATED, MAX_DOUBLINGS);
+  return Math.max(backoffMs, Math.min(slowedMs, UNSETTLED_MAX_MS));
 }
 
 // What a source is asked about its cluster, and what its answer says about the link.

@@ -1,15 +1,14 @@
 /**
  * Saves, then publishes. A full or hanging disk delays a right answer by a moment, and never prevents it. At the end: what is saved
- * and what is published of a cluster.
+ * and what is published of a cluster, and how the times of a record are converted. It refuses to know where a record comes from.
  */
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { AddressProof, EndpointRecord, KnownAddress, Pin, SeenBy } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
-import { endsWithin, type Timers } from '../runtime/clock.ts';
+import { type Clock, endsWithin, type Timers, writable } from '../runtime/clock.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { AddressChecks } from './address-checks.ts';
 import type { ClusterRefresher } from './cluster-refresher.ts';
 import { asAnswered } from './reconcile/prove.ts';
-import { type Loaded, type Moment, toWallTime } from './reconcile/timeline.ts';
 
 export interface RecordSets {
   /** All records that must survive, those of clusters that are not configured now included. */
@@ -172,4 +171,144 @@ export function offsetOf({ wallMs, monotonicMs }: Moment): number {
 /** The difference of the two clocks varies in its last bits. */
 export function isSameOffset(one: number, other: number): boolean {
   return Math.abs(one - other) <= 1;
+}
+
+// The times of a record, so that no age ever jumps with the wall clock. Pure, except for the two clocks in the arguments.
+//
+// Records on disk and in the serving table have wall times, because they outlive the process. Inside the process every time
+// is on the monotonic clock. A time from the file goes back to the file unchanged. On a host whose clock is wrong since
+// boot, the times of the file are better. For a time of this process, the file gets the wall time of that moment.
+
+/** Both clocks, read at one moment. */
+export interface Moment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+/** The moment at which a record came into this process. */
+export interface Loaded extends Moment {
+  /** Times of the file that were in the future when it was read, by the process times that replace them. */
+  readonly ahead: ReadonlyMap<number, number>;
+}
+
+/** A smaller difference is a slewed wall clock, not a set one: to follow it would rewrite every time of every record. */
+const JUMP_MS = 1_000;
+/** Keeps replaced times apart, and is too small to show in an age. */
+const TICK_MS = 2 ** -14;
+
+/** Both clocks now, with the offset of `reference` until the wall clock jumps. */
+export function momentOf(clock: Clock, reference?: Moment): Moment {
+  const monotonicMs = clock.monotonicMs();
+  const wallMs = clock.wallMs();
+  if (reference === undefined) return { monotonicMs, wallMs };
+  const steadyWallMs = monotonicMs - reference.monotonicMs + reference.wallMs;
+  return { monotonicMs, wallMs: Math.abs(wallMs - steadyWallMs) < JUMP_MS ? steadyWallMs : wallMs };
+}
+
+/**
+ * A file has times in the future where the clock was fast when the file was written, or is slow now. The age of the file is
+ * unknown, but it must grow from now on. So the future times become the last moments before this one, in their order.
+ */
+export function loadedAt(record: EndpointRecord, now: Moment): Loaded {
+  const future = new Set<number>();
+  mapTimes(record, (ms) => {
+    if (ms > now.wallMs) future.add(ms);
+    return ms;
+  });
+  const latestFirst = [...future].sort((one, other) => other - one);
+  const ahead = new Map(latestFirst.map((ms, at) => [now.monotonicMs - (at + 1) * TICK_MS, ms]));
+  return { ...now, ahead };
+}
+
+/** How far the file is ahead of the wall clock now; 0 when it is not. */
+export function aheadMs({ ahead }: Loaded, now: Moment): number {
+  const byMs = Math.max(0, ...ahead.values()) - now.wallMs;
+  return byMs > JUMP_MS ? byMs : 0;
+}
+
+/** Converts wall times to monotonic times; a time before this process is negative. */
+export function toProcessTime(record: EndpointRecord, loaded: Loaded): EndpointRecord {
+  const replaced = new Map([...loaded.ahead].map(([processMs, ms]) => [ms, processMs]));
+  const converted = mapTimes(record, (ms) => replaced.get(ms) ?? ms - loaded.wallMs + loaded.monotonicMs);
+  return withPinEnd(converted, ({ leftMs: _, ...pin }) => ({
+    ...pin,
+    untilMs: loaded.monotonicMs + leftOf(record.pin ?? pin, loaded.wallMs),
+  }));
+}
+
+/** From monotonic times to wall times, for the file and the table. */
+export function toWallTime(record: EndpointRecord, loaded: Loaded, now: Moment): EndpointRecord {
+  const converted = mapTimes(record, (ms) => {
+    const stored = loaded.ahead.get(ms);
+    if (stored !== undefined) return stored;
+    const isOfThisProcess = ms >= loaded.monotonicMs && ms <= now.monotonicMs;
+    const reference = isOfThisProcess ? now : loaded;
+    return writable(ms - reference.monotonicMs + reference.wallMs);
+  });
+  return withPinEnd(converted, (pin) => {
+    const leftMs = Math.max(0, Math.round(pin.untilMs - now.monotonicMs));
+    return { ...pin, untilMs: writable(now.wallMs + leftMs), leftMs };
+  });
+}
+
+/** A longer time off is not believed: a wrong clock is then more probable than a host that was off for so long. */
+const CREDIBLE_MS = 30 * 86_400_000;
+
+/**
+ * How much of a pin is left. The wall clock tells how long the file lay. Where that time is not credible, a clock was set:
+ * the pin then has the time that it had left when the file was written. So no clock makes a pin longer, or ends it by a jump
+ * of years.
+ */
+function leftOf({ untilMs, leftMs = 0 }: Pin, nowWallMs: number): number {
+  const passedMs = nowWallMs - (untilMs - leftMs);
+  return passedMs >= 0 && passedMs <= CREDIBLE_MS ? leftMs - passedMs : leftMs;
+}
+
+/** The end of a pin is the only time that may be in the future, so that it is converted apart from all others. */
+function withPinEnd(record: EndpointRecord, convert: (pin: Pin) => Pin): EndpointRecord {
+  return record.pin === undefined ? record : { ...record, pin: convert(record.pin) };
+}
+
+function mapTimes(record: EndpointRecord, convert: (ms: number) => number): EndpointRecord {
+  const { details, held, changedAtMs, unpinned, leaving, pin } = record;
+  const seen = (by: SeenBy) => ({
+    ...by,
+    firstSeenMs: convert(by.firstSeenMs),
+    lastSeenMs: convert(by.lastSeenMs),
+  });
+  const proven = ({ provenAtMs, ...proof }: AddressProof) => ({
+    ...proof,
+    sinceMs: convert(proof.sinceMs),
+    ...(provenAtMs === undefined ? {} : { provenAtMs: convert(provenAtMs) }),
+  });
+  const seenAll = (addresses: readonly KnownAddress[]) =>
+    addresses.map((served) => ({
+      ...served,
+      provenance: mapValues(served.provenance, seen),
+      ...(served.lackedSinceMs === undefined ? {} : { lackedSinceMs: convert(served.lackedSinceMs) }),
+      ...(served.proof === undefined ? {} : { proof: proven(served.proof) }),
+    }));
+  return {
+    ...record,
+    addresses: seenAll(record.addresses),
+    ...(leaving === undefined ? {} : { leaving: seenAll(leaving) }),
+    ...(unpinned === undefined ? {} : { unpinned: seenAll(unpinned) }),
+    confirmedAtMs: mapValues(record.confirmedAtMs, convert),
+    ...(pin === undefined ? {} : { pin: { ...pin, sinceMs: convert(pin.sinceMs) } }),
+    ...(changedAtMs === undefined ? {} : { changedAtMs: convert(changedAtMs) }),
+    ...(held === undefined ? {} : { held: { ...held, sinceMs: convert(held.sinceMs) } }),
+    ...(details === undefined ? {} : { details: { ...details, learnedAtMs: convert(details.learnedAtMs) } }),
+  };
+}
+
+function mapValues<K extends string, V, W>(
+  of: Readonly<Partial<Record<K, V>>>,
+  to: (value: V) => W,
+): Partial<Record<K, W>> {
+  const mapped: Partial<Record<K, W>> = {};
+  for (const key in of) {
+    const value = of[key];
+    if (value !== undefined) mapped[key] = to(value);
+  }
+  return mapped;
 }

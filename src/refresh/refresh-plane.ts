@@ -22,16 +22,20 @@ import type { ClusterSettings, RefreshTimes } from './cluster-sources.ts';
 import type { Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
 import { asAnswered } from './reconcile/prove.ts';
-import { aheadMs, loadedAt, type Moment, momentOf, toProcessTime } from './reconcile/timeline.ts';
 import {
+  aheadMs,
   composing,
   inWallTime,
   isSameOffset,
+  loadedAt,
   type Member,
+  type Moment,
+  momentOf,
   offsetOf,
   RecordKeeper,
   type RecordKeeperOptions,
   type RecordSets,
+  toProcessTime,
 } from './record-keeper.ts';
 
 export interface RefreshPlaneOptions {

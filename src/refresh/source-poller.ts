@@ -1,6 +1,6 @@
 /**
  * Polls one source of one cluster: keeps its schedule, last answer and statistics, and runs at most one poll at a time. A poll has
- * a deadline. What will be served, this file refuses to know; reconcile/timeline.ts says when to poll again.
+ * a deadline. What will be served, this file refuses to know; `nextDelayMs` in cluster-sources.ts says when to poll again.
  */
 import type { Ending, FailureReason, Observation, Source, SourceContext } from '../records/observation.ts';
 import { isNameSource, type SourceName } from '../records/sources.ts';
@@ -8,7 +8,6 @@ import { inBackground } from '../runtime/background.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { AddressView } from './reconcile/compare.ts';
-import type { Progress } from './reconcile/timeline.ts';
 
 /** Counted from the start of the process; times are monotonic. */
 export interface SourceStats {
@@ -24,6 +23,15 @@ export interface LastFailure {
   readonly reason: FailureReason;
   readonly detail: string;
   readonly atMs: number;
+}
+
+/** How the polls of one source went. */
+export interface Progress {
+  /** The number of failures since the last success or kick. */
+  readonly consecutiveFailures: number;
+  readonly lastFailure?: FailureReason | undefined;
+  /** Polls that outlived their deadline and have not settled since. */
+  readonly unsettled: number;
 }
 
 interface Running {

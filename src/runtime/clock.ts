@@ -1,6 +1,7 @@
 /**
  * Offers the two clocks of the machine and its timers as arguments, so that tests can run all waiting code in virtual time; and
- * one timer for many deadlines. Time counts the suspends of the host, which suspends.ts finds.
+ * one timer for many deadlines. Time counts the suspends of the host, which suspends.ts finds. At the end: times that outlive the
+ * process.
  */
 import { inBackground } from './background.ts';
 import { SuspendMeter, suspendClocks } from './suspends.ts';
@@ -288,4 +289,43 @@ export class DeadlineSweep {
 
 function isWaiting({ place }: Deadline): boolean {
   return place !== undefined && place >= 0;
+}
+
+// Times that outlive the process: monotonic inside it, wall time on the disk.
+
+/** The time of one event that outlives the process: monotonic inside it, wall time on the disk. */
+export interface Stamp {
+  /** Negative for a time before this process. */
+  readonly monotonicMs: number;
+  /** The time of the file, to write it back unchanged. */
+  readonly wallMs?: number;
+}
+
+export function stampNow(clock: Clock): Stamp {
+  return { monotonicMs: clock.monotonicMs() };
+}
+
+/** Makes a stamp from a wall time; the stamp is never in the future, even if the clocks disagree. */
+export function stampFrom(wallMs: number, clock: Clock): Stamp {
+  return { monotonicMs: clock.monotonicMs() - Math.max(0, clock.wallMs() - wallMs), wallMs };
+}
+
+export function wallTime(stamp: Stamp, clock: Clock): number {
+  return writable(stamp.wallMs ?? clock.wallMs() - agoMs(stamp, clock));
+}
+
+export function agoMs({ monotonicMs }: Stamp, clock: Clock): number {
+  return ageMs(monotonicMs, clock.monotonicMs());
+}
+
+/** Returns the age of a time; never negative, even if a file contains a time in the future. */
+export function ageMs(ms: number, nowMs: number): number {
+  return Math.max(0, Math.round(nowMs - ms));
+}
+
+/** The state file has four digits for a year. */
+const LATEST_WALL_MS = Date.UTC(9999, 11, 31);
+/** A wall time as a file can hold it. */
+export function writable(wallMs: number): number {
+  return Math.min(Math.max(0, Math.round(wallMs)), LATEST_WALL_MS);
 }

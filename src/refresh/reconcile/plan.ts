@@ -7,7 +7,7 @@
  *     EKS gave the details of the cluster        learn       stay, under a new name if EKS gave one
  *     a command set or removed a pin             repin       those of the pin, or those from before it
  *
- * A pin is removed before a plan and laid over its result. All times are on one line, that of the caller; see timeline.ts.
+ * A pin is removed before a plan and laid over its result. All times are on one line, that of the caller; see record-keeper.ts.
  */
 import type {
   ClusterDetails,

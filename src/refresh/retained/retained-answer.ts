@@ -8,7 +8,7 @@ import { isPositive, type ResponseIndex } from '../../protocol/wire/response-rec
 import { isStaleError, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { contentOf, type RetainedRecord } from '../../records/retained-record.ts';
-import type { Stamp } from '../reconcile/timeline.ts';
+import type { Stamp } from '../../runtime/clock.ts';
 
 /** A question that the operator wants answered in every outage. */
 export interface RetainedQuestion {

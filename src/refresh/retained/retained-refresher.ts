@@ -12,10 +12,10 @@ import type { Log } from '../../log/log.ts';
 import { typeName } from '../../protocol/words/codes.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
 import { inBackground } from '../../runtime/background.ts';
-import { type Clock, sleep, type Timers } from '../../runtime/clock.ts';
+import { type Clock, sleep, stampFrom, stampNow, type Timers, wallTime } from '../../runtime/clock.ts';
 import { jitter, type Random } from '../../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps } from '../../runtime/slices.ts';
-import { nextDelayMs, stampFrom, stampNow, wallTime } from '../reconcile/timeline.ts';
+import { nextDelayMs } from '../cluster-sources.ts';
 import {
   type Ask,
   type AskResult,

@@ -14,9 +14,8 @@ import {
   type Tone,
   toned,
 } from '../../report/report.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import { ageMs, agoMs, type Clock } from '../../runtime/clock.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import { ageMs, agoMs } from '../reconcile/timeline.ts';
 import { RETAINED_MESSAGES } from '../refresh-messages.ts';
 import type { KnownAnswer, RetainedQuestion } from './retained-answer.ts';
 

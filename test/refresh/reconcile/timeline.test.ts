@@ -1,18 +1,14 @@
 import t from 'tap';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import {
-  ageMs,
-  agoMs,
   aheadMs,
   type Loaded,
   loadedAt,
   momentOf,
-  stampFrom,
-  stampNow,
   toProcessTime,
   toWallTime,
-  wallTime,
-} from '../../../src/refresh/reconcile/timeline.ts';
+} from '../../../src/refresh/record-keeper.ts';
+import { ageMs, agoMs, stampFrom, stampNow, wallTime } from '../../../src/runtime/clock.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 
 const DAY_MS = 86_400_000;
