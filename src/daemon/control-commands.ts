@@ -11,7 +11,7 @@ import { isAtOrUnder, normalizeName } from '../protocol/words/name.ts';
 import type { Pin } from '../records/endpoint-record.ts';
 import { type ClusterSnapshot, pinStatus } from '../refresh/cluster-report.ts';
 import { type AddressExplanation, explainAddresses } from '../refresh/explain-addresses.ts';
-import { refusalsBy } from '../refresh/reconcile/guard.ts';
+import { refusalsBy } from '../refresh/reconcile/decision.ts';
 import { CLUSTERS_PER_TURN } from '../refresh/refresh-plane.ts';
 import { optionalSeconds, seconds } from '../report/report.ts';
 import { inSlices } from '../runtime/slices.ts';

@@ -106,7 +106,7 @@ export interface EndpointRecord {
   /** The pin of a command. A pin in the configuration is not part of the record, and wins. */
   readonly pin?: Pin;
   readonly ttlSeconds: number;
-  /** The row of the table above refresh/reconcile/compare.ts that decided the addresses. */
+  /** The row of the table above refresh/reconcile/decision.ts that decided the addresses. */
   readonly basis: (typeof BASES)[number];
   /** When the set of addresses last changed, wall ms. */
   readonly changedAtMs?: number;
@@ -117,6 +117,10 @@ export interface EndpointRecord {
 }
 
 const ADDRESS_SOURCES = SOURCE_NAMES.filter(isAddressSource);
+
+export function addressesOf(record: EndpointRecord): readonly string[] {
+  return record.addresses.map((known) => known.address);
+}
 
 /**
  * When a source last gave an address that is served, or that a pin hides; wall ms. A source that answers with other

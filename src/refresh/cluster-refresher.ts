@@ -9,6 +9,7 @@
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import {
+  addressesOf,
   type ClusterDetails,
   type EndpointRecord,
   lastConfirmedAtMs,
@@ -38,11 +39,16 @@ import {
   type RefreshTimes,
 } from './cluster-sources.ts';
 import { AGE_WARNINGS_MS, clusterWarnings } from './cluster-warnings.ts';
-import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
-import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
-import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
-import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reconcile/plan.ts';
-import { type Standing, withProofs } from './reconcile/prove.ts';
+import { type Change, hasAddressChange } from './reconcile/changes.ts';
+import {
+  type Comparison,
+  compareStates,
+  hasSameAddresses,
+  type Refusal,
+  type SourceState,
+} from './reconcile/decision.ts';
+import { decide, keep, learn, type Plan, type PlanSettings, repin, withProofs } from './reconcile/plan.ts';
+import type { Standing } from './reconcile/prove.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
 import {
   type CredentialState,

@@ -17,8 +17,13 @@ import { optionalSeconds, seconds } from '../report/report.ts';
 import { ageMs } from '../runtime/clock.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { ClusterSettings } from './cluster-sources.ts';
-import type { Comparison, Disagreement, LikelyCause } from './reconcile/compare.ts';
-import { type Refusal, refusalsBy } from './reconcile/guard.ts';
+import {
+  type Comparison,
+  type Disagreement,
+  type LikelyCause,
+  type Refusal,
+  refusalsBy,
+} from './reconcile/decision.ts';
 import type {
   CredentialCondition,
   CredentialState,

@@ -8,7 +8,12 @@ import type { FarSource } from '../far-side/poll.ts';
 import type { Evidence } from '../link/link-state.ts';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../protocol/words/codes.ts';
-import { type EndpointRecord, otherEndpointOf, STATUS_LABEL } from '../records/endpoint-record.ts';
+import {
+  addressesOf,
+  type EndpointRecord,
+  otherEndpointOf,
+  STATUS_LABEL,
+} from '../records/endpoint-record.ts';
 import {
   type AddressObservation,
   cannotAsk,
@@ -25,8 +30,7 @@ import {
 import { askedRegion, perSource, type SourceName, traitsOf } from '../records/sources.ts';
 import { untilAborted } from '../runtime/clock.ts';
 import type { ServicePlace } from './link-probe.ts';
-import { addressesOf } from './reconcile/changes.ts';
-import { refusalsBy } from './reconcile/guard.ts';
+import { refusalsBy } from './reconcile/decision.ts';
 import type { PlanSettings } from './reconcile/plan.ts';
 import type { PollResult, Progress } from './source-poller.ts';
 

@@ -15,8 +15,7 @@ import { isAddressSource } from '../records/sources.ts';
 import { ageText } from '../report/report.ts';
 import { ageMs } from '../runtime/clock.ts';
 import { ago, type PinSnapshot, type SnapshotParts } from './cluster-report.ts';
-import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
-import { hasSameAddresses } from './reconcile/guard.ts';
+import { CAUSE_TEXT, type Comparison, hasSameAddresses } from './reconcile/decision.ts';
 import { forewarningTexts, isInTrouble } from './source-conditions.ts';
 
 const DAY_MS = 86_400_000;

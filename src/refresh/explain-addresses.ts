@@ -2,7 +2,7 @@
 import type { SourceName } from '../records/sources.ts';
 import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
 import { proofText, REASON_TEXT } from './cluster-warnings.ts';
-import type { RefusalReason } from './reconcile/guard.ts';
+import type { RefusalReason } from './reconcile/decision.ts';
 
 export interface AddressExplanation {
   readonly address: string;

@@ -1,11 +1,10 @@
 /** Logs the refresh journey of one cluster: each fact once when it begins and once when it ends. */
 import type { Log, Message } from '../log/log.ts';
-import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
+import { addressesOf, type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
 import type { FailureReason, Observation } from '../records/observation.ts';
 import { isListing, type SourceName } from '../records/sources.ts';
-import { addressesOf, type Change } from './reconcile/changes.ts';
-import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
-import type { Refusal } from './reconcile/guard.ts';
+import type { Change } from './reconcile/changes.ts';
+import { CAUSE_TEXT, type Comparison, type Refusal } from './reconcile/decision.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
 import { type CredentialState, isInTrouble } from './source-conditions.ts';

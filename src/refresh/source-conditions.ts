@@ -4,10 +4,9 @@
  * whether the link is cut. Pure, except for the log's memory of its last lines.
  */
 import type { Log } from '../log/log.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { addressesOf, type EndpointRecord } from '../records/endpoint-record.ts';
 import type { Ending, FailureReason, Observation } from '../records/observation.ts';
 import { isNameSource, type SourceName, traitsOf } from '../records/sources.ts';
-import { addressesOf } from './reconcile/changes.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
 import type { SourcePoller } from './source-poller.ts';
 

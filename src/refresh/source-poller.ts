@@ -7,7 +7,7 @@ import { isNameSource, type SourceName } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Turnstile } from '../runtime/slices.ts';
-import type { AddressView } from './reconcile/compare.ts';
+import type { AddressView } from './reconcile/decision.ts';
 
 /** Counted from the start of the process; times are monotonic. */
 export interface SourceStats {

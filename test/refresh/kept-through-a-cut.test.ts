@@ -1,8 +1,7 @@
 /** What a cut, a restart in it, and an operator's correction must not take away, nor hide. */
 import t from 'tap';
-import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import { addressesOf, type EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-sources.ts';
-import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';

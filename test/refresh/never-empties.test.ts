@@ -1,11 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import { addressesOf, type EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { FAILURE_REASONS, type FailureReason, type Observation } from '../../src/records/observation.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
-import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
-import type { SourceState } from '../../src/refresh/reconcile/compare.ts';
-import { refusalsBy } from '../../src/refresh/reconcile/guard.ts';
+import { refusalsBy, type SourceState } from '../../src/refresh/reconcile/decision.ts';
 import { decide, emptyRecord, keep, learn } from '../../src/refresh/reconcile/plan.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

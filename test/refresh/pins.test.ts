@@ -1,8 +1,8 @@
 /** The pin of a command, through the plane: it wins for its time, over restarts, reloads and clocks that were set. */
 import t from 'tap';
-import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import { addressesOf, type EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-sources.ts';
-import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
+import type { Change } from '../../src/refresh/reconcile/changes.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';

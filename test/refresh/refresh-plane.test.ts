@@ -1,9 +1,14 @@
 import t from 'tap';
-import type { CheckResult, EndpointRecord, KnownAddress } from '../../src/records/endpoint-record.ts';
+import {
+  addressesOf,
+  type CheckResult,
+  type EndpointRecord,
+  type KnownAddress,
+} from '../../src/records/endpoint-record.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import type { AddressCheck } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-sources.ts';
-import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
+import type { Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

@@ -1,9 +1,9 @@
 /** One cluster's refresher in virtual time, with scripted sources. */
 import type { Evidence } from '../../src/link/link-state.ts';
-import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import { addressesOf, type EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-sources.ts';
-import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
+import type { Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

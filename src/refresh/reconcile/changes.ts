@@ -1,5 +1,6 @@
 /** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
 import {
+  addressesOf,
   type ClusterDetails,
   type EndpointRecord,
   type HeldChange,
@@ -10,7 +11,7 @@ import {
   type ProofState,
   servedIn,
 } from '../../records/endpoint-record.ts';
-import { hasSameAddresses } from './guard.ts';
+import { hasSameAddresses } from './decision.ts';
 
 export type Change =
   | {
@@ -160,10 +161,6 @@ function heldChanges({ held: before }: EndpointRecord, after: EndpointRecord): r
   }
   if (held !== undefined) changes.push({ kind: 'held', held });
   return changes;
-}
-
-export function addressesOf(record: EndpointRecord): readonly string[] {
-  return record.addresses.map((served) => served.address);
 }
 
 /** Whether the set of addresses changes, or would have without the guard. */

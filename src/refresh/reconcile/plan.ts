@@ -6,40 +6,42 @@
  *     a failure, a start, new settings           keep        stay
  *     EKS gave the details of the cluster        learn       stay, under a new name if EKS gave one
  *     a command set or removed a pin             repin       those of the pin, or those from before it
+ *     addresses were checked                     withProofs  stay; `servedIn` withholds those that are not proven
  *
  * A pin is removed before a plan and laid over its result. All times are on one line, that of the caller; see record-keeper.ts.
  */
-import type {
-  ClusterDetails,
-  EndpointRecord,
-  KnownAddress,
-  Pin,
-  SeenBy,
+import {
+  addressesOf,
+  type ClusterDetails,
+  type EndpointRecord,
+  isProven,
+  type KnownAddress,
+  type Pin,
+  type SeenBy,
+  servedIn,
 } from '../../records/endpoint-record.ts';
 import type { FailureReason } from '../../records/observation.ts';
 import { isListing, isNameSource, SOURCE_NAMES } from '../../records/sources.ts';
-import { addressesOf, type Change, changesBetween } from './changes.ts';
+import { type Change, changesBetween } from './changes.ts';
 import {
   type AddressView,
   type Comparison,
   compareStates,
-  evidenceOfNames,
-  isUsable,
-  type SourceState,
-  seenByKind,
-  type ViewSettings,
-} from './compare.ts';
-import {
   contradictedBy,
   corroborate,
   corroboratedBefore,
+  evidenceOfNames,
   type GuardSettings,
   guard,
   hasSameAddresses,
+  isUsable,
   type Refusal,
+  type SourceState,
+  seenByKind,
   sparedAddresses,
-} from './guard.ts';
-import { hasSameServed, withLeaving, withoutProofs } from './prove.ts';
+  type ViewSettings,
+} from './decision.ts';
+import type { Standing } from './prove.ts';
 
 export interface PlanSettings extends ViewSettings, GuardSettings {
   /** The operator's own name for the endpoint; this name wins over the name in DescribeCluster. */
@@ -180,6 +182,34 @@ export function repin(
 ): Plan {
   const { pin: _, ...unpinned } = compose(previous, sources, settings, nowMs);
   return finish(previous, pin === undefined ? unpinned : { ...unpinned, pin }, settings, nowMs);
+}
+
+/** The addresses were checked: marks them with their proofs. The record is the same object where nothing has changed. */
+export function withProofs(
+  before: EndpointRecord,
+  standings: ReadonlyMap<string, Standing>,
+  nowMs: number,
+): Plan {
+  let isChanged = false;
+  const mark = (one: KnownAddress): KnownAddress => {
+    const proof = standings.get(one.address)?.proof;
+    if (proof === undefined || proof === one.proof) return one;
+    isChanged = true;
+    const { awaitsProof, ...rest } = one;
+    const isAwaiting = awaitsProof === true && proof.state !== 'proven';
+    return { ...rest, proof, ...(isAwaiting ? { awaitsProof } : {}) };
+  };
+  const { addresses, leaving, unpinned } = before;
+  const marked = {
+    ...before,
+    addresses: addresses.map(mark),
+    ...(leaving === undefined ? {} : { leaving: leaving.map(mark) }),
+    ...(unpinned === undefined ? {} : { unpinned: unpinned.map(mark) }),
+  };
+  if (!isChanged) return { record: before, changes: [] };
+  const next = withLeaving(marked, marked);
+  const record = hasSameServed(before, next) ? next : { ...next, changedAtMs: nowMs };
+  return { record, changes: changesBetween(before, record, nowMs) };
 }
 
 /** The source of a `DetailsObservation`. */
@@ -402,4 +432,54 @@ function isObserved({ provenance }: KnownAddress): boolean {
 
 function sighting(before: SeenBy | undefined, atMs: number): SeenBy {
   return { firstSeenMs: Math.min(before?.firstSeenMs ?? atMs, atMs), lastSeenMs: atMs };
+}
+
+// The proofs of addresses (prove.ts): what they protect, and the record without any.
+
+/**
+ * Protects proven addresses from a set that replaces them. Proven addresses that the sources drop stay as `leaving` until one
+ * of the new set is proven. An address that comes while other addresses are proven waits for its own proof; see `servedIn`.
+ */
+export function withLeaving(planned: EndpointRecord, previous: EndpointRecord): EndpointRecord {
+  const { leaving: _, ...rest } = planned;
+  if (planned.basis === 'pin') return rest;
+  const known = new Map(
+    [...(previous.unpinned ?? []), ...(previous.leaving ?? []), ...previous.addresses].map((one) => [
+      one.address,
+      one,
+    ]),
+  );
+  const hasProven = [...known.values()].some(isProven) || rest.addresses.some(isProven);
+  const addresses = rest.addresses.map((one): KnownAddress => {
+    const before = known.get(one.address);
+    if (before === undefined) return hasProven && !isProven(one) ? { ...one, awaitsProof: true } : one;
+    if (one.proof !== undefined || before.proof === undefined) return one;
+    return { ...one, proof: before.proof };
+  });
+  const record = addresses.every((one, at) => one === rest.addresses[at]) ? rest : { ...rest, addresses };
+  if (addresses.length === 0 || addresses.some(isProven)) return record;
+  const decided = new Set(addresses.map(({ address }) => address));
+  const leaving = [...known.values()].filter((one) => isProven(one) && !decided.has(one.address));
+  return leaving.length === 0 ? record : { ...record, leaving };
+}
+
+/** Whether clients get the same set of addresses. */
+export function hasSameServed(some: EndpointRecord, other: EndpointRecord): boolean {
+  const of = (record: EndpointRecord) => servedIn(record).served.map(({ address }) => address);
+  return hasSameAddresses(of(some), of(other));
+}
+
+/** The record as if no address were ever checked: for a cluster whose addresses are not proven any more. */
+export function withoutProofs(proven: EndpointRecord): EndpointRecord {
+  const { leaving, ...record } = proven;
+  const hasNone = (some: readonly KnownAddress[] = []) =>
+    some.every(({ proof, awaitsProof }) => proof === undefined && awaitsProof === undefined);
+  if (leaving === undefined && hasNone(record.addresses) && hasNone(record.unpinned)) return proven;
+  const bare = ({ proof: _proof, awaitsProof: _awaits, ...one }: KnownAddress): KnownAddress => one;
+  const { addresses, unpinned } = record;
+  return {
+    ...record,
+    addresses: addresses.map(bare),
+    ...(unpinned === undefined ? {} : { unpinned: unpinned.map(bare) }),
+  };
 }

@@ -20,8 +20,6 @@ import {
   type KnownAddress,
   servedIn,
 } from '../../records/endpoint-record.ts';
-import { type Change, changesBetween } from './changes.ts';
-import { hasSameAddresses } from './guard.ts';
 
 /** Everything that is known of one address on account of its checks. */
 export interface Standing {
@@ -165,80 +163,4 @@ export function asAnswered(record: EndpointRecord, standings: ReadonlyMap<string
     .sort((some, other) => some.place - other.place)
     .map(({ one, place }) => (place === first ? one : { ...one, isLast: true }));
   return { ...rest, addresses };
-}
-
-/** Marks the addresses of a record with their proofs. The record is the same object where nothing has changed. */
-export function withProofs(
-  before: EndpointRecord,
-  standings: ReadonlyMap<string, Standing>,
-  nowMs: number,
-): { readonly record: EndpointRecord; readonly changes: readonly Change[] } {
-  let isChanged = false;
-  const mark = (one: KnownAddress): KnownAddress => {
-    const proof = standings.get(one.address)?.proof;
-    if (proof === undefined || proof === one.proof) return one;
-    isChanged = true;
-    const { awaitsProof, ...rest } = one;
-    const isAwaiting = awaitsProof === true && proof.state !== 'proven';
-    return { ...rest, proof, ...(isAwaiting ? { awaitsProof } : {}) };
-  };
-  const { addresses, leaving, unpinned } = before;
-  const marked = {
-    ...before,
-    addresses: addresses.map(mark),
-    ...(leaving === undefined ? {} : { leaving: leaving.map(mark) }),
-    ...(unpinned === undefined ? {} : { unpinned: unpinned.map(mark) }),
-  };
-  if (!isChanged) return { record: before, changes: [] };
-  const next = withLeaving(marked, marked);
-  const record = hasSameServed(before, next) ? next : { ...next, changedAtMs: nowMs };
-  return { record, changes: changesBetween(before, record, nowMs) };
-}
-
-/**
- * Protects proven addresses from a set that replaces them. Proven addresses that the sources drop stay as `leaving` until one
- * of the new set is proven. An address that comes while other addresses are proven waits for its own proof; see `servedIn`.
- */
-export function withLeaving(planned: EndpointRecord, previous: EndpointRecord): EndpointRecord {
-  const { leaving: _, ...rest } = planned;
-  if (planned.basis === 'pin') return rest;
-  const known = new Map(
-    [...(previous.unpinned ?? []), ...(previous.leaving ?? []), ...previous.addresses].map((one) => [
-      one.address,
-      one,
-    ]),
-  );
-  const hasProven = [...known.values()].some(isProven) || rest.addresses.some(isProven);
-  const addresses = rest.addresses.map((one): KnownAddress => {
-    const before = known.get(one.address);
-    if (before === undefined) return hasProven && !isProven(one) ? { ...one, awaitsProof: true } : one;
-    if (one.proof !== undefined || before.proof === undefined) return one;
-    return { ...one, proof: before.proof };
-  });
-  const record = addresses.every((one, at) => one === rest.addresses[at]) ? rest : { ...rest, addresses };
-  if (addresses.length === 0 || addresses.some(isProven)) return record;
-  const decided = new Set(addresses.map(({ address }) => address));
-  const leaving = [...known.values()].filter((one) => isProven(one) && !decided.has(one.address));
-  return leaving.length === 0 ? record : { ...record, leaving };
-}
-
-/** Whether clients get the same set of addresses. */
-export function hasSameServed(some: EndpointRecord, other: EndpointRecord): boolean {
-  const of = (record: EndpointRecord) => servedIn(record).served.map(({ address }) => address);
-  return hasSameAddresses(of(some), of(other));
-}
-
-/** The record as if no address were ever checked: for a cluster whose addresses are not proven any more. */
-export function withoutProofs(proven: EndpointRecord): EndpointRecord {
-  const { leaving, ...record } = proven;
-  const hasNone = (some: readonly KnownAddress[] = []) =>
-    some.every(({ proof, awaitsProof }) => proof === undefined && awaitsProof === undefined);
-  if (leaving === undefined && hasNone(record.addresses) && hasNone(record.unpinned)) return proven;
-  const bare = ({ proof: _proof, awaitsProof: _awaits, ...one }: KnownAddress): KnownAddress => one;
-  const { addresses, unpinned } = record;
-  return {
-    ...record,
-    addresses: addresses.map(bare),
-    ...(unpinned === undefined ? {} : { unpinned: unpinned.map(bare) }),
-  };
 }

@@ -5,7 +5,7 @@ import {
   type Comparison,
   compare,
   type SourceView,
-} from '../../../src/refresh/reconcile/compare.ts';
+} from '../../../src/refresh/reconcile/decision.ts';
 
 const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
 const PUBLIC = '52.94.1.1';

@@ -5,7 +5,7 @@ import {
   guard,
   hasSameAddresses,
   refusalsBy,
-} from '../../../src/refresh/reconcile/guard.ts';
+} from '../../../src/refresh/reconcile/decision.ts';
 
 const [A, B, C, D, E] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'];
 const settings = { refusalOf: refusalsBy(['10.0.0.0/8']), confirmAfterMs: 15_000 };

@@ -1,11 +1,9 @@
 /** What one source alone can do to a set that two kinds of source have confirmed, whatever it says and for however long. */
 import fc from 'fast-check';
 import t from 'tap';
-import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
+import { addressesOf, type EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import type { AddressSource } from '../../../src/records/sources.ts';
-import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
-import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
-import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
+import { refusalsBy, type SourceState } from '../../../src/refresh/reconcile/decision.ts';
 import { decide, emptyRecord, keep, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
 import { atOnce } from '../../../src/runtime/slices.ts';
 import { ENDPOINTS } from '../../../src/store/endpoints-format.ts';

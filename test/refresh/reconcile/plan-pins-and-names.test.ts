@@ -1,7 +1,6 @@
 /** The plan and what is laid over it: the operator's pin, and the names and details that EKS gives. */
 import t from 'tap';
-import type { ClusterDetails } from '../../../src/records/endpoint-record.ts';
-import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
+import { addressesOf, type ClusterDetails } from '../../../src/records/endpoint-record.ts';
 import { decide, emptyRecord, keep, learn } from '../../../src/refresh/reconcile/plan.ts';
 import { A, B, D, NOW_MS, saw, serving, settings } from './planned.ts';
 

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { type EndpointRecord, lastConfirmedAtMs } from '../../../src/records/endpoint-record.ts';
-import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
-import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
+import { addressesOf, type EndpointRecord, lastConfirmedAtMs } from '../../../src/records/endpoint-record.ts';
+import type { SourceState } from '../../../src/refresh/reconcile/decision.ts';
 import { decide, emptyRecord, keep } from '../../../src/refresh/reconcile/plan.ts';
 import { A, B, C, D, fails, NOW_MS, saw, serving, settings } from './planned.ts';
 
@@ -334,7 +333,7 @@ t.test('decide: an API server that lists nothing is no listing of EC2 that is em
   t.end();
 });
 
-t.test('the example in the comment of guard.ts holds, row by row', (t) => {
+t.test('the example in the comment of `guard` holds, row by row', (t) => {
   const comment = readFileSync(new URL('../../../src/refresh/reconcile/guard.ts', import.meta.url), 'utf8');
   const rows = [
     ...comment.matchAll(/^ \* {5}([A-E]+|silent) +([A-E]+|silent) +([A-E]+)( +[A-E]+)? +[a-z]/gm),

@@ -1,7 +1,6 @@
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import type { AddressSource } from '../../../src/records/sources.ts';
-import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
-import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
+import { refusalsBy, type SourceState } from '../../../src/refresh/reconcile/decision.ts';
 import { emptyRecord, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
 
 export const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];

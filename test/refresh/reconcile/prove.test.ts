@@ -6,8 +6,14 @@ import type {
   EndpointRecord,
   KnownAddress,
 } from '../../../src/records/endpoint-record.ts';
-import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
-import { decide, emptyRecord, keep, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
+import { refusalsBy } from '../../../src/refresh/reconcile/decision.ts';
+import {
+  decide,
+  emptyRecord,
+  keep,
+  type PlanSettings,
+  withProofs,
+} from '../../../src/refresh/reconcile/plan.ts';
 import {
   asAnswered,
   initialStanding,
@@ -15,7 +21,6 @@ import {
   movesAtMs,
   nextStanding,
   type Standing,
-  withProofs,
 } from '../../../src/refresh/reconcile/prove.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
