@@ -4,7 +4,7 @@ import { messages } from '../log/log.ts';
 import type { LogState } from '../log/pino-log.ts';
 import { type ClusterIdentity, clusterText, type EndpointRecord } from '../records/endpoint-record.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
-import { isInTrouble } from '../refresh/source-conditions.ts';
+import { isInTrouble } from '../refresh/source-poller.ts';
 import {
   ageText,
   byLabel,

@@ -10,27 +10,29 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
 import type { CheckResult } from '../records/endpoint-record.ts';
-import { failed, type Observation, type SourceContext } from '../records/observation.ts';
-import { traitsOf } from '../records/sources.ts';
+import { type Ending, failed, type Observation, type SourceContext } from '../records/observation.ts';
+import { type SourceName, traitsOf } from '../records/sources.ts';
 import { yieldToQueries } from '../runtime/background.ts';
-import { systemClock, systemTimers } from '../runtime/clock.ts';
+import { type Clock, systemClock, systemTimers } from '../runtime/clock.ts';
 import { openOwnMemory } from '../runtime/memory.ts';
-import type { AwsClientsOptions } from './aws/clients.ts';
+import type { AwsClientsOptions, AwsIdentities, AwsServices } from './aws/clients.ts';
 import type { AwsPlace, HandedCredentials, KeptCredentials } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
+import type { AwsInspection, CredentialFacts } from './endings.ts';
 import type { ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
+import type { KubernetesSettings } from './kubernetes/identity.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
+import type { LocalFiles, SharedFiles } from './local-files.ts';
 import type { Outbound } from './outbound.ts';
 import type {
   Asked,
-  AwsInspection,
-  Endings,
   FarSource,
   OutpostRequest,
   OutpostView,
   PollDeps,
   PollFunction,
+  SharedSettings,
 } from './poll.ts';
 
 /** The data with which the thread starts. */
@@ -133,6 +135,78 @@ export function createPolls(deps: PollDeps, endings?: Pick<Endings, 'added'>): P
     endings.added(request, await observe(request, signal, onUrl), signal);
 }
 
+interface EndingDeps {
+  readonly aws: AwsServices & AwsIdentities;
+  readonly shared: SharedFiles;
+  readonly files: LocalFiles;
+  readonly clock: Clock;
+}
+
+/** What tells which credentials a poll needed. */
+export interface CredentialUse {
+  readonly source: SourceName;
+  readonly settings: SharedSettings & KubernetesSettings;
+  readonly context: Pick<SourceContext, 'region'>;
+}
+
+/** A thousand clusters share a profile: its files are read once a minute. */
+const KEPT_MS = 60_000;
+
+/**
+ * Adds to an observation when the credentials end that its poll needed: the client certificate for the API server, the certificate of
+ * IAM Roles Anywhere, the session of any provider.
+ */
+export class Endings {
+  readonly #deps: EndingDeps;
+  readonly #known = new Map<string, { readonly atMs: number; readonly found: Promise<readonly Ending[]> }>();
+
+  constructor(deps: EndingDeps) {
+    this.#deps = deps;
+  }
+
+  /** The observation with the ends of the credentials that it needed. Never rejects. */
+  async added(request: CredentialUse, observation: Observation, signal: AbortSignal): Promise<Observation> {
+    const endings = await this.#of(request, observation, signal).catch(() => []);
+    return endings.length === 0 ? observation : { ...observation, endings };
+  }
+
+  #of(
+    { source, settings: { profile, kubernetes }, context: { region } }: CredentialUse,
+    observation: Observation,
+    signal: AbortSignal,
+  ): Promise<readonly Ending[]> {
+    if (source === 'kubernetes') {
+      if (kubernetes === undefined) return Promise.resolve([]);
+      return this.#shared(JSON.stringify(kubernetes), async () => {
+        const { certificateEnd } = await import('./kubernetes/identity.ts');
+        const endsAtMs = await certificateEnd(kubernetes, this.#deps.files);
+        return endsAtMs === undefined ? [] : [{ what: 'kubernetes-certificate', endsAtMs, isRenewed: false }];
+      });
+    }
+    if (region === undefined || !traitsOf(source).needsCredentials) return Promise.resolve([]);
+    // after a failed poll the providers are not asked again: a `credential_process` may take seconds
+    const isWorking = observation.kind !== 'failed';
+    return this.#shared(JSON.stringify([region, profile, isWorking]), async () => {
+      const { credentialFacts, endingsIn, processFacts } = await import('./endings.ts');
+      const place = { region, profile };
+      const deps = { ...this.#deps, wallMs: () => this.#deps.clock.wallMs() };
+      const facts: CredentialFacts = isWorking
+        ? await credentialFacts(place, deps, signal)
+        : await processFacts(place, deps);
+      return endingsIn(facts);
+    });
+  }
+
+  #shared(key: string, find: () => Promise<readonly Ending[]>): Promise<readonly Ending[]> {
+    const nowMs = this.#deps.clock.monotonicMs();
+    const known = this.#known.get(key);
+    if (known !== undefined && nowMs - known.atMs < KEPT_MS) return known.found;
+    const found = find();
+    this.#known.set(key, { atMs: nowMs, found });
+    return found;
+  }
+}
+
 /** After a call: calls come together, and the sign of life comes every few seconds. */
 const TIDY_UP_AFTER_MS = 1_000;
 
@@ -191,19 +265,14 @@ async function load(
   log: Log,
   options: Pick<AwsClientsOptions, 'handed' | 'keep' | 'onLoaded'>,
 ): Promise<Omit<Calls, 'poll'> & { readonly poll: PollHere }> {
-  const [
-    { Endings, inspectAws },
-    { createAwsServices },
-    { headOf },
-    { LocalFiles, SharedFiles },
-    { Prover },
-  ] = await Promise.all([
-    import('./poll.ts'),
-    import('./aws/clients.ts'),
-    import('./head.ts'),
-    import('./local-files.ts'),
-    import('./handshake.ts'),
-  ]);
+  const [{ inspectAws }, { createAwsServices }, { headOf }, { LocalFiles, SharedFiles }, { Prover }] =
+    await Promise.all([
+      import('./endings.ts'),
+      import('./aws/clients.ts'),
+      import('./head.ts'),
+      import('./local-files.ts'),
+      import('./handshake.ts'),
+    ]);
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);
   const prover = new Prover(files, systemTimers);

@@ -36,6 +36,7 @@ import {
   mayPoll,
   nextDelayMs,
   planSettingsOf,
+  RecreationSigns,
   type RefreshTimes,
 } from './cluster-sources.ts';
 import { AGE_WARNINGS_MS, clusterWarnings } from './cluster-warnings.ts';
@@ -57,10 +58,10 @@ import {
   forewarningsOf,
   initialCredentialState,
   nextCredentialState,
-  RecreationSigns,
+  type PollResult,
   retainSources,
-} from './source-conditions.ts';
-import { type PollResult, SourcePoller } from './source-poller.ts';
+  SourcePoller,
+} from './source-poller.ts';
 
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;

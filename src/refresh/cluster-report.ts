@@ -28,9 +28,11 @@ import type {
   CredentialCondition,
   CredentialState,
   Forewarnings,
+  LastFailure,
   SilentSource,
-} from './source-conditions.ts';
-import type { LastFailure, SourcePoller, SourceStats } from './source-poller.ts';
+  SourcePoller,
+  SourceStats,
+} from './source-poller.ts';
 
 export interface ClusterSnapshot {
   readonly cluster: string;

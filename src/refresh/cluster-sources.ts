@@ -1,6 +1,7 @@
 /**
  * One cluster, as the configuration gives it: its settings, its sources, when and what each source is asked, and what the answer
- * says about the link. `dns` is asked through the upstreams, all others through far-side/. It keeps no answer and no timer.
+ * says about the link, or of a cluster that was created again. `dns` is asked through the upstreams, all others through far-side/.
+ * It keeps no addresses and no timer.
  */
 import type { Poll, PollSettings } from '../far-side/far-side.ts';
 import type { AuthorityPlaces } from '../far-side/handshake.ts';
@@ -27,12 +28,12 @@ import {
   type SourceFailure,
   type UpstreamView,
 } from '../records/observation.ts';
-import { askedRegion, perSource, type SourceName, traitsOf } from '../records/sources.ts';
+import { askedRegion, isNameSource, perSource, type SourceName, traitsOf } from '../records/sources.ts';
 import { untilAborted } from '../runtime/clock.ts';
 import type { ServicePlace } from './link-probe.ts';
 import { refusalsBy } from './reconcile/decision.ts';
 import type { PlanSettings } from './reconcile/plan.ts';
-import type { PollResult, Progress } from './source-poller.ts';
+import type { PollResult, Progress, SourcePoller } from './source-poller.ts';
 
 export interface SourceSettings extends PollSettings {
   /** The names of the sources to be polled for one cluster, from which `createSources` builds them; those that ask AWS need its Region. */
@@ -352,4 +353,74 @@ export function evidenceOf(result: PollResult, region: string | undefined): Evid
   if (isUnsettled) return undefined;
   if (reason === 'proxy' || reason === 'untrusted-certificate') return evidence('nothing', reason);
   return reason === 'timeout' || reason === 'network' ? evidence('unreachable', reason) : undefined;
+}
+
+// Whether EKS is to be asked at once: the cluster seems to be created again.
+
+const FIRST_SPACING_MS = 5_000;
+/** The spacing doubles up to this; it takes some 20 minutes to create a cluster. */
+const MAX_SPACING_MS = 300_000;
+/** A sign that was seen before counts as new when EKS has not been asked for this long. */
+const FORGET_MS = 3_600_000;
+/** Bounds how often EKS is asked about a listing that differs in every answer. */
+const MAX_SEEN = 16;
+
+/**
+ * Watches for signs that the cluster was deleted and created again under its name. The signs: the endpoint's name no longer
+ * exists, or the cluster has different interfaces. The refresher then asks EKS at once instead of an hour later. While EKS says nothing new, the
+ * refresher asks less often, because a name may be absent for weeks.
+ */
+export class RecreationSigns {
+  /** The current sign of each source. */
+  readonly #signs = new Map<SourceName, string>();
+  /** Signs that EKS was asked about: a source that alternates between two answers shows nothing new. */
+  readonly #seen = new Set<string>();
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #spacingMs = FIRST_SPACING_MS;
+
+  /** Takes in an observation and says whether to ask EKS now. `eks` is the poller that asks it, if the cluster has one. */
+  shouldAskEks(
+    observation: Observation,
+    record: EndpointRecord,
+    eks: SourcePoller | undefined,
+    nowMs: number,
+  ): boolean {
+    this.#note(observation, record, nowMs);
+    if (this.#signs.size === 0 || eks === undefined || eks.isRunning) return false;
+    // a later call would meet the same policy, which forbids the call
+    if (eks.latest === 'failed' && eks.lastFailure?.reason === 'denied') return false;
+    if (nowMs - Math.max(this.#askedAtMs, eks.startedAtMs) < this.#spacingMs) return false;
+    this.#askedAtMs = nowMs;
+    this.#spacingMs = Math.min(MAX_SPACING_MS, this.#spacingMs * 2);
+    return true;
+  }
+
+  #note(observation: Observation, record: EndpointRecord, nowMs: number): void {
+    const { source } = observation;
+    const { speaksOf, crossesLink } = traitsOf(source);
+    if (speaksOf === 'cluster' || !crossesLink) return;
+    const sign = signIn(observation, record);
+    if (sign === this.#signs.get(source)) return;
+    if (sign === undefined) {
+      this.#signs.delete(source);
+      return;
+    }
+    this.#signs.set(source, sign);
+    if (nowMs - this.#askedAtMs >= FORGET_MS) this.#seen.clear();
+    const key = `${source} ${sign}`;
+    if (this.#seen.has(key) || this.#seen.size >= MAX_SEEN) return;
+    this.#seen.add(key);
+    this.#spacingMs = FIRST_SPACING_MS;
+  }
+}
+
+function signIn(observation: Observation, record: EndpointRecord): string | undefined {
+  const failure = observation.kind === 'failed' ? observation.reason : undefined;
+  if (isNameSource(observation.source)) return failure === 'not-found' ? failure : undefined;
+  const served = addressesOf(record);
+  if (served.length === 0) return undefined;
+  if (failure === 'empty' && record.confirmedAtMs[observation.source] !== undefined) return failure;
+  if (observation.kind !== 'addresses') return undefined;
+  const { addresses } = observation;
+  return addresses.some((address) => served.includes(address)) ? undefined : addresses.toSorted().join();
 }

@@ -11,12 +11,13 @@ import {
   type ProofState,
   servedIn,
 } from '../records/endpoint-record.ts';
+import type { Ending } from '../records/observation.ts';
 import { isAddressSource } from '../records/sources.ts';
 import { ageText } from '../report/report.ts';
 import { ageMs } from '../runtime/clock.ts';
 import { ago, type PinSnapshot, type SnapshotParts } from './cluster-report.ts';
 import { CAUSE_TEXT, type Comparison, hasSameAddresses } from './reconcile/decision.ts';
-import { forewarningTexts, isInTrouble } from './source-conditions.ts';
+import { type Forewarnings, isInTrouble, passedLimitMs } from './source-poller.ts';
 
 const DAY_MS = 86_400_000;
 /** Endpoint names never expire. An operator hears of their age after 7 and 30 days. */
@@ -218,4 +219,28 @@ function proofWarning(address: string, proof: AddressProof, isWithheld: boolean)
   if (provenAtMs === undefined) return undefined;
   const lost = `${address} has lost its proof and is answered last${why}`;
   return isForeign(proof) ? `${lost}; a second check decides` : lost;
+}
+
+const ENDING_TEXT: Readonly<Record<Ending['what'], string>> = {
+  'kubernetes-certificate': 'the client certificate for the API servers',
+  'roles-anywhere-certificate': 'the certificate of IAM Roles Anywhere',
+  session: 'the session of the AWS credentials',
+};
+
+/** Sentences for a person. */
+export function forewarningTexts({ endings, silent }: Forewarnings, wallMs: number): readonly string[] {
+  const ends = endings.flatMap((ending) => {
+    if (passedLimitMs(ending, wallMs) === undefined) return [];
+    const { what, endsAtMs } = ending;
+    const when = new Date(endsAtMs).toISOString().slice(0, 16).replace('T', ' ');
+    return endsAtMs <= wallMs
+      ? [`${ENDING_TEXT[what]} ended at ${when} UTC: renew it`]
+      : [`${ENDING_TEXT[what]} ends at ${when} UTC: renew it now, because an outage can outlast it`];
+  });
+  const silences = silent.map(({ source, silentMs, detail }) => {
+    const minutes = Math.floor(silentMs / 60_000);
+    const since = minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
+    return `the source ${source} has given no answer for ${since}, while others answer: ${detail}`;
+  });
+  return [...ends, ...silences];
 }

@@ -7,8 +7,8 @@ import type { Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison, type Refusal } from './reconcile/decision.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
-import { type CredentialState, isInTrouble } from './source-conditions.ts';
 import type { PollResult } from './source-poller.ts';
+import { type CredentialState, isInTrouble } from './source-poller.ts';
 
 export class RefreshLog {
   readonly #log: Log;

@@ -6,7 +6,7 @@ import {
   isInTrouble,
   nextCredentialState,
   retainSources,
-} from '../../src/refresh/source-conditions.ts';
+} from '../../src/refresh/source-poller.ts';
 import { describes, fails, sees } from './scripted-source.ts';
 
 const LISTS = sees('interfaces', '10.0.0.1');

@@ -1,7 +1,7 @@
 /** An operator hears in time of credentials that end and of a source that is silent, once in the log and all along in the status. */
 import t from 'tap';
 import type { Ending, Observation } from '../../src/records/observation.ts';
-import { passedLimitMs } from '../../src/refresh/source-conditions.ts';
+import { passedLimitMs } from '../../src/refresh/source-poller.ts';
 import { A, B, setUp } from './refreshing.ts';
 import { fails, ScriptedSource, sees } from './scripted-source.ts';
 
