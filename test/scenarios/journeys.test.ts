@@ -124,7 +124,7 @@ t.test('an address is followed through few files from AWS to the table', async (
     t,
     'an address',
     files.filter((path) => way.test(path) && !beside.test(path)),
-    33,
+    24,
     ['far-side/aws/interfaces.ts', 'store/endpoints-format.ts', TABLE],
   );
 });
