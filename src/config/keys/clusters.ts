@@ -31,7 +31,7 @@ import { duration, durationText } from '../kinds/quantity.ts';
 import {
   absolutePath,
   clusterName,
-  domainName,
+  endpointName,
   hostedZoneId,
   ipv4Address,
   ipv4Network,
@@ -145,7 +145,7 @@ const clusterKeys = {
     'AWS Region of the Outpost; without it only DNS is asked, for the name in `endpoint`',
   ),
   endpoint: optional(
-    domainName('eks-cluster.us-west-2.eks.amazonaws.com'),
+    endpointName(),
     'name of the API endpoint, if DescribeCluster is not allowed or not reachable yet',
   ),
   vpcId: optional(vpcId(), 'VPC of the cluster, if DescribeCluster is not allowed'),

@@ -3,6 +3,8 @@
  * names of AWS, which go into requests. Domain names as an operator writes them are brought into lower case, without the last dot.
  */
 import { domainToASCII } from 'node:url';
+import { AWS_PARTITIONS, isNameOfAws, suffixesOf } from '../../protocol/words/aws-partitions.ts';
+import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { type Reading, textKind } from '../key.ts';
 import { parseAddress, readIpv4Address, readIpv4Network, readNetwork, readSocketAddress } from './address.ts';
 
@@ -119,6 +121,25 @@ export function profileName() {
 
 export function domainName(example: string) {
   return textKind(readDomainName, { allowed: 'a domain name', example });
+}
+
+export function endpointName() {
+  const example = 'eks-cluster.us-west-2.eks.amazonaws.com';
+  const read = (text: string): Reading<string> => {
+    const name = readDomainName(text);
+    if (!('value' in name) || !isZoneOfMany(name.value)) return name;
+    const message = 'a zone with many names, all of which would be denied';
+    return { message, fix: `write the whole name of the endpoint, such as ${example}` };
+  };
+  return textKind(read, { allowed: 'a domain name', example });
+}
+
+/** Nothing lives under an endpoint, so the server denies each name there. */
+function isZoneOfMany(name: string): boolean {
+  if (!name.includes('.')) return true;
+  if (AWS_PARTITIONS.flatMap(suffixesOf).some((suffix) => isAtOrUnder(suffix, name))) return true;
+  // all endpoints of a Region, or of all Regions
+  return isNameOfAws(name) && /^(?:[a-z]+(?:-[a-z]+)+-\d+\.)?eks\./.test(name);
 }
 
 const LABEL_OCTETS = 63; // RFC 1035 section 2.3.4
