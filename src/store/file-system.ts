@@ -132,8 +132,8 @@ export async function replaceFile(files: FileSystem, random: Random, wanted: Rep
     await writeNew(files, fresh, wanted.octets);
     const kept =
       previousPath !== undefined && (await keep(files, path, old, limitOctets)) ? previousPath : undefined;
-    await renameOver(files, random, 'rename new file to', fresh, path);
-    if (kept !== undefined) await renameOver(files, random, 'rename old file to', old, kept);
+    await renameOver(files, hex(random), 'rename new file to', fresh, path);
+    if (kept !== undefined) await renameOver(files, hex(random), 'rename old file to', old, kept);
     await syncDirectory(files, dirname(path));
   } catch (error) {
     // after a failed fsync the kernel may call the pages clean although they never reached the disk: a retry needs a new file
@@ -162,15 +162,28 @@ async function discardLeft(files: FileSystem, path: string): Promise<void> {
   }
 }
 
-/** A directory that stands where the file belongs is moved away, kept beside it: no later replacement would work either. */
-async function renameOver(files: FileSystem, random: Random, action: string, from: string, to: string) {
+/**
+ * A directory that stands where the file belongs is moved away, kept beside it: no later replacement would work either.
+ * `mark` tells such directories apart.
+ */
+export async function renameOver(
+  files: FileSystem,
+  mark: string,
+  action: string,
+  from: string,
+  to: string,
+): Promise<void> {
   const rename = () => attempt(action, to, () => files.rename(from, to));
   await rename().catch(async (error: unknown) => {
     if (!(error instanceof StoreError) || error.code !== 'EISDIR') throw error;
-    const aside = `${to}.foreign-${hex(random)}-not-a-file`;
-    await attempt('set aside', to, () => files.rename(to, aside));
+    await moveAway(files, mark, to);
     await rename();
   });
+}
+
+/** Moves a directory away that stands in the place of a file. */
+export function moveAway(files: FileSystem, mark: string, path: string): Promise<void> {
+  return attempt('set aside', path, () => files.rename(path, `${path}.foreign-${mark}-not-a-file`));
 }
 
 async function writeNew(files: FileSystem, path: string, octets: Replacement['octets']): Promise<void> {

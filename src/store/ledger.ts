@@ -14,7 +14,10 @@ import {
   attempt,
   closing,
   type FileSystem,
+  moveAway,
   type OpenFile,
+  readTail,
+  renameOver,
   syncDirectory,
   systemFiles,
 } from './file-system.ts';
@@ -214,18 +217,28 @@ export class Ledger {
     this.#written += whole;
   }
 
-  /** Removes the oldest file and renames the others; a kill in between only leaves a gap in the numbers. */
+  /**
+   * Removes the oldest file and renames the others; a kill in between only leaves a gap in the numbers. A directory in the place
+   * of an older file is moved away: it would end the ledger.
+   */
   async #rotate(): Promise<void> {
     this.#end = undefined;
+    const mark = Math.trunc(this.#clock.wallMs()).toString(16);
     for (let age = this.#olderFiles; age >= 1; age--) {
-      const from = ledgerPath(this.#directory, age - 1);
-      try {
-        await attempt('rotate', from, () => this.#files.rename(from, ledgerPath(this.#directory, age)));
-      } catch (error) {
-        if (!(error instanceof StoreError && error.code === 'ENOENT')) throw error;
-      }
+      const [from, to] = [ledgerPath(this.#directory, age - 1), ledgerPath(this.#directory, age)];
+      const { kind } = await readTail(this.#files, from, 0);
+      if (kind === 'not-a-file') await moveAway(this.#files, mark, from);
+      else await this.#renameIfThere(mark, from, to);
     }
     await syncDirectory(this.#files, this.#directory);
+  }
+
+  async #renameIfThere(mark: string, from: string, to: string): Promise<void> {
+    try {
+      await renameOver(this.#files, mark, 'rotate', from, to);
+    } catch (error) {
+      if (!(error instanceof StoreError && error.code === 'ENOENT')) throw error;
+    }
   }
 
   /** Drops the queue after a defect: otherwise a single event could keep out all later events. */

@@ -1,5 +1,5 @@
 /** The ledger over its files: their bounds, their order, and a kill between any two steps. */
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
@@ -120,4 +120,29 @@ t.test('a file of foreign size is rotated away, not read into memory line by lin
     entries: [{ sequence: 1 }],
     faults: [{ path: ledgerPath(directory, 1), code: 'EFBIG' }],
   });
+});
+
+t.test('directories in the places of older files are moved away, with what is in them', async (t) => {
+  for (const places of [[4], [1], [2, 3], [1, 2, 3, 4]]) {
+    const directory = t.testdir();
+    for (const age of places) {
+      mkdirSync(ledgerPath(directory, age));
+      writeFileSync(join(ledgerPath(directory, age), 'a person’s'), 'copy');
+    }
+    const { ledger, log } = openLedger(directory, { maxOctets: 200, olderFiles: 4 });
+    for (let at = 1; at <= 20; at++) {
+      ledger.record(numbered(at));
+      await ledger.flush();
+    }
+    t.match(ledger.state(), { written: 20, lost: 0, queued: 0, failures: 0 }, `at ${places.join(' and ')}`);
+    t.strictSame(log.lines, []);
+    const { files } = await readLedger(directory);
+    t.equal(files, 5);
+    const aside = readdirSync(directory).filter((name) => existsSync(join(directory, name, 'a person’s')));
+    t.equal(aside.length, places.length, aside.join(' '));
+    t.ok(
+      aside.every((name) => /^ledger\.[1-4]\.jsonl\.foreign-/.test(name)),
+      aside.join(' '),
+    );
+  }
 });
