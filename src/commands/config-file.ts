@@ -144,7 +144,7 @@ export class ConfigReader implements Disposable {
       stderr: true,
     });
     const outcome = await this.#outcomeOf(worker);
-    if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults);
+    if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults, outcome.count);
     const zones = await inSlices(zonesOf(outcome.zones), this.#pause);
     return Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
   }

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Config, type LoadRequest, loadConfig } from '../config/config.ts';
-import { ConfigError, type ConfigErrorCode, type Fault } from '../config/fault.ts';
+import { ConfigError, type ConfigErrorCode, type Fault, SHOWN_FAULTS } from '../config/fault.ts';
 import { type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { yieldToQueries } from '../runtime/background.ts';
 
@@ -19,7 +19,13 @@ export type ReadOutcome =
       readonly others: Omit<Config, 'zones'>;
       readonly zones: readonly string[];
     }
-  | { readonly kind: 'refused'; readonly code: ConfigErrorCode; readonly faults: readonly Fault[] };
+  | {
+      readonly kind: 'refused';
+      readonly code: ConfigErrorCode;
+      /** The first of `count`. */
+      readonly faults: readonly Fault[];
+      readonly count: number;
+    };
 
 /** The thread's messages: first that the text of the file has been read, then the outcome. */
 export type ThreadMessage = { readonly kind: 'read' } | ReadOutcome;
@@ -42,6 +48,7 @@ async function read(request: ReadRequest): Promise<ReadOutcome> {
     return { kind: 'config', others, zones: zones.map((zone) => JSON.stringify(zone)) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { kind: 'refused', code: error.code, faults: error.faults };
+    const { code, faults, count } = error;
+    return { kind: 'refused', code, faults: faults.slice(0, SHOWN_FAULTS), count };
   }
 }

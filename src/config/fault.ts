@@ -36,25 +36,31 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code: ConfigErrorCode;
   readonly faults: readonly Fault[];
+  /** Of all faults, where `faults` holds only the first. */
+  readonly count: number;
 
-  constructor(code: ConfigErrorCode, faults: readonly Fault[]) {
-    const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`;
-    super(`cannot use the configuration: ${count}\n${formatFaults(faults)}`);
+  constructor(code: ConfigErrorCode, faults: readonly Fault[], count = faults.length) {
+    const text = count === 1 ? '1 fault' : `${count} faults`;
+    super(`cannot use the configuration: ${text}\n${formatFaults(faults, count)}`);
     this.code = code;
     this.faults = faults;
+    this.count = count;
   }
 }
 
-// A file of another program can hold a fault on each of its lines.
-const SHOWN_FAULTS = 50;
+/**
+ * A file of another program can hold a fault on each of its lines: a person reads the first. To take over or to log thousands
+ * stops the loop for 20 ms.
+ */
+export const SHOWN_FAULTS = 50;
 
 /** One line with place, path, value and message, and an indented one with the fix, for each fault. */
-export function formatFaults(faults: readonly Fault[]): string {
+export function formatFaults(faults: readonly Fault[], count = faults.length): string {
   const lines = faults.slice(0, SHOWN_FAULTS).map((fault) => {
     const parts = [placeText(fault), fault.path, fault.value, fault.message].filter((part) => part);
     return `${parts.join(': ')}\n    ${fault.fix}`;
   });
-  if (faults.length > SHOWN_FAULTS) lines.push(`and ${faults.length - SHOWN_FAULTS} more faults`);
+  if (count > SHOWN_FAULTS) lines.push(`and ${count - SHOWN_FAULTS} more faults`);
   return lines.join('\n');
 }
 

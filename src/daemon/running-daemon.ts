@@ -259,6 +259,6 @@ function faultsOf(error: unknown): readonly string[] {
 /** The log gets at most this many faults or names: a file of another program can have thousands, and to write all of them blocks the loop. */
 const TOLD_FAULTS = 50;
 
-function faultFields({ faults }: ConfigError) {
-  return { faults: faults.slice(0, TOLD_FAULTS), count: faults.length };
+function faultFields({ faults, count }: ConfigError) {
+  return { faults: faults.slice(0, TOLD_FAULTS), count };
 }

@@ -59,6 +59,18 @@ t.test('its faults are the same as without a thread', async (t) => {
   }
 });
 
+t.test('of thousands of faults a server gets those that it logs, and their number', async (t) => {
+  const zones = Array.from({ length: 4000 }, (_, at) => `- {name: z${at}.example, records: [7]}`);
+  const request = requestFor(fileWith(t, `${HEAD}zones:\n${zones.join('\n')}\n`));
+  const here = await loadConfig({ ...request, readFile: readConfigFile }).catch((error: unknown) => error);
+  const apart = await new ConfigReader(() => request, noPause).read().catch((error: unknown) => error);
+  t.ok(here instanceof ConfigError && apart instanceof ConfigError);
+  if (!(here instanceof ConfigError && apart instanceof ConfigError)) return;
+  t.same([here.faults.length, here.count, apart.count], [4000, 4000, 4000]);
+  t.strictSame(apart.faults, here.faults.slice(0, 50));
+  t.equal(apart.message, here.message);
+});
+
 t.test('thousands of zones are taken in pieces', async (t) => {
   const count = 4000;
   const zones = Array.from({ length: count }, (_, at) => `- {name: z${at}.example, forwardTo: [10.0.0.3]}`);
