@@ -7,7 +7,7 @@ import type { Libc } from '../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import type { Upstream } from '../../src/serving/forwarder/exchange.ts';
 import { Forwarder } from '../../src/serving/forwarder/forwarder.ts';
-import { BatchedUdpSockets } from '../../src/serving/forwarder/udp-batched.ts';
+import { BatchedUdpSockets } from '../../src/serving/forwarder/udp.ts';
 import { ClientAccess, ClientAddressBook, RateLimit } from '../../src/serving/listener/clients.ts';
 import { Intake } from '../../src/serving/listener/intake.ts';
 import { ServerCookies } from '../../src/serving/listener/server-cookies.ts';

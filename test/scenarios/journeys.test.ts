@@ -90,9 +90,9 @@ t.test('a query is followed through few files', async (t) => {
   await server.ask({ name: 'www.example.com' });
   const ask = (name: string) => async () => void (await server.ask({ name }));
   within(t, 'an endpoint answer', await filesOf(watch, ['main'], ask(ENDPOINT)), 12, [INTAKE, TABLE]);
-  within(t, 'a cached hit', await filesOf(watch, ['main'], ask('www.example.com')), 18, [INTAKE, CACHE]);
+  within(t, 'a cached hit', await filesOf(watch, ['main'], ask('www.example.com')), 17, [INTAKE, CACHE]);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
-  within(t, 'a forwarded miss', await filesOf(watch, ['main'], miss), 34, [
+  within(t, 'a forwarded miss', await filesOf(watch, ['main'], miss), 26, [
     INTAKE,
     CACHE,
     'serving/forwarder/forwarder.ts',

@@ -9,21 +9,19 @@ import { isAboutName, type ResponseIndex, refusesEdns } from '../../protocol/wir
 import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import {
+  composeUpstreamQuery,
   Exchange,
   type ExchangeEnd,
   type ForwardSettings,
+  hasEnoughLetters,
+  type Probe,
+  type Question,
+  questionEndOf,
   type Transport,
   type TransportKind,
   type UpstreamFailure,
   type UpstreamReply,
 } from './exchange.ts';
-import {
-  composeUpstreamQuery,
-  hasEnoughLetters,
-  type Probe,
-  type Question,
-  questionEndOf,
-} from './question.ts';
 
 /** Receives the result of an attempt: perhaps `onOverdue` first, then an answer or a failure, and then no further call. */
 export interface AttemptListener {
@@ -56,7 +54,7 @@ export class UpstreamFeatures {
   #udpAgainAtMs = 0;
   #caseLosses = 0;
   #caseLostUntilMs = Number.NEGATIVE_INFINITY;
-  /** When a name was answered in its own case. Names as octets: the confirmation of a failure (name-health.ts) asks for the same octets. */
+  /** When a name was answered in its own case. Names as octets: the confirmation of a failure (`NameHealth` of upstream-client.ts) asks for the same octets. */
   readonly #ownCaseAtMs = new WeakMap<Uint8Array, number>();
   readonly #onCaseLost: () => void;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;

@@ -13,9 +13,8 @@ import {
   toned,
 } from '../../report/report.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import type { FailureReason } from './exchange.ts';
+import type { FailureReason, Overload } from './exchange.ts';
 import type { CutName } from './name-health.ts';
-import type { Overload } from './question.ts';
 
 export interface Opinion {
   readonly upstream: string;

@@ -5,10 +5,10 @@
  *                  (which upstream)    (one       (UDP, TCP, TLS: one message, one reply)
  *                                       upstream)
  *
- *     identical questions share one outcome, and which gives way   pending-questions.ts
- *     which upstreams are asked about a name, loops                groups.ts
- *     the order of upstreams, a second try, the outcome            pending-question.ts
- *     health, evidence, counts of one upstream                     upstream-client.ts; for names: name-health.ts
+ *     which upstreams are asked about a name; which question       this file
+ *       is shared by clients, and which gives way
+ *     the order of upstreams, a second try, the outcome, loops     pending-question.ts; the groups, which a reload replaces: groups.ts
+ *     health, evidence, counts of one upstream                     upstream-client.ts; names that fail: name-health.ts
  *     EDNS, mixed case, TCP after UDP, late replies                attempt.ts
  *     whether a message is the reply                               exchange.ts
  *
@@ -27,36 +27,33 @@ import { atOnce, type Steps } from '../../runtime/slices.ts';
 import type { Reply, Route } from '../turn.ts';
 import {
   DEFAULT_SETTINGS,
+  type ForwardFailure,
+  type ForwardOutcome,
   type ForwardSettings,
+  forwardFailure,
+  isSameQuestion,
+  notAsked,
+  type Overload,
+  type Question,
+  questionOf,
+  saysNothing,
   type Transports,
   type Upstream,
   type UpstreamGroup,
 } from './exchange.ts';
 import { FORWARDER_MESSAGES, type ForwarderSnapshot, type UpstreamSnapshot } from './forwarder-report.ts';
+import { Groups, type Members, type Regrouping } from './groups.ts';
+import { type Ask, askAddresses, askText, SecondOpinions } from './own-questions.ts';
 import {
-  chooseMembers,
-  claimTrial,
   type GroupChange,
   type GroupMember,
-  Groups,
-  hasAnswers,
-  type Members,
-  type Regrouping,
-  triable,
-} from './groups.ts';
-import { type Ask, askAddresses, askText, SecondOpinions } from './own-questions.ts';
-import { PendingQuestion } from './pending-question.ts';
-import { PendingQuestions } from './pending-questions.ts';
+  mayBeProbe,
+  NO_NETWORK,
+  noUpstream,
+  PendingQuestion,
+  type QuestionKind,
+} from './pending-question.ts';
 import type { EvidenceWanted } from './probing.ts';
-import {
-  type ForwardFailure,
-  type ForwardOutcome,
-  forwardFailure,
-  type Overload,
-  type Question,
-  questionOf,
-  saysNothing,
-} from './question.ts';
 import type { ClientContext, LinkCuts, UpstreamEvidence } from './upstream-client.ts';
 
 export interface ForwarderOptions {
@@ -138,12 +135,12 @@ export class Forwarder {
 
   /** Whether an incoming query is a probe of ours for loops that has come back: not to be forwarded again. */
   isLoopProbe(query: Query): boolean {
-    return this.#groups.senderOf(query) !== undefined;
+    return mayBeProbe(query) && this.#groups.senderOf(query) !== undefined;
   }
 
   /** Avoids the upstream that sent this probe back, in the group that it was sent for, while the loop lasts. */
   noteLoop(query: Query): void {
-    const member = this.#groups.senderOf(query);
+    const member = mayBeProbe(query) ? this.#groups.senderOf(query) : undefined;
     if (member === undefined || !member.noteLoop()) return;
     const fields = { upstream: member.client.upstream.text, zone: member.group };
     FORWARDER_MESSAGES.loop(this.#options.log, fields);
@@ -152,7 +149,7 @@ export class Forwarder {
   /** Whether no upstream of the group can be asked at this moment: a question would fail at once. */
   isDown(route: Route): boolean {
     const nowMs = this.#nowMs();
-    return !(this.#groups.membersOf(route) ?? []).some((member) => member.isUsable(nowMs));
+    return !(this.#membersOf(route) ?? []).some((member) => member.isUsable(nowMs));
   }
 
   /**
@@ -161,7 +158,7 @@ export class Forwarder {
    */
   isCut(query: Query, route: Route): boolean {
     const nowMs = this.#nowMs();
-    const members = this.#groups.membersOf(route) ?? [];
+    const members = this.#membersOf(route) ?? [];
     if (hasAnswers(members, query, nowMs)) return false;
     // the client does not wait for a trial: most likely the name is still cut
     if (!this.#isClosed && claimTrial(members, query, nowMs))
@@ -256,6 +253,11 @@ export class Forwarder {
     this.#context.sweep.close();
   }
 
+  /** The upstreams of the group; `undefined` where there is no such group. */
+  #membersOf({ name }: Route): readonly GroupMember[] | undefined {
+    return this.#groups.current.get(name);
+  }
+
   #nowMs(): number {
     return this.#options.clock.monotonicMs();
   }
@@ -289,7 +291,7 @@ export class Forwarder {
     isOwn: boolean,
   ): PendingQuestion | ForwardFailure {
     if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
-    const members = this.#groups.membersOf(route);
+    const members = this.#membersOf(route);
     if (members === undefined)
       return forwardFailure('all-down', `no upstreams are configured for "${route.name}"`);
     const choice = chooseMembers(members, query, isOwn, this.#nowMs());
@@ -332,7 +334,7 @@ export class Forwarder {
   async #compare(name: string, query: Query, group: UpstreamGroup, first: ForwardOutcome): Promise<void> {
     if (first.kind === 'failed' || this.#isClosed) return;
     const nowMs = this.#nowMs();
-    const members = this.#groups.membersOf(group) ?? [];
+    const members = this.#membersOf(group) ?? [];
     const other = members.find((one) => one.client.upstream.text !== first.upstream && one.isUsable(nowMs));
     if (other === undefined) return;
     const second = await new Promise<ForwardOutcome>((resolve) => this.#startTrial(query, [other], resolve));
@@ -365,4 +367,185 @@ export class Forwarder {
       },
     };
   }
+}
+
+// Which upstreams are asked about a name.
+
+/**
+ * Which upstreams are asked, and how; or the outcome, where none is. The server asks a question of its own (`isOwn`) even if its
+ * suffix is cut and the upstreams are down.
+ */
+function chooseMembers(
+  members: readonly GroupMember[],
+  query: Query,
+  isOwn: boolean,
+  nowMs: number,
+): { readonly kind: QuestionKind; readonly members: readonly GroupMember[] } | ForwardFailure {
+  // upstreams that fail for this suffix are left out while others do not
+  const willing = where(members, (member) => member.isWilling(query, nowMs));
+  if (willing.length > 0) {
+    const isDoubted = !isOwn && willing.every(({ client }) => client.names.isInDoubt(nowMs));
+    return { kind: isDoubted ? 'doubted' : 'usual', members: willing };
+  }
+  const usable = where(members, (member) => member.isUsable(nowMs));
+  if (isOwn && usable.length > 0) return { kind: 'usual', members: usable };
+  if (isOwn || claimTrial(members, query, nowMs)) {
+    const tried = triable(members, nowMs);
+    if (tried.length > 0) return { kind: 'trial', members: tried };
+  }
+  if (usable.length === 0) return noUpstream(members, nowMs);
+  const texts = usable.map(({ client }) => `"${client.upstream.text}"`).join(', ');
+  return notAsked('timeout', `no upstream answers for this suffix: ${texts}`);
+}
+
+/** The array itself where all are wanted, as nearly always. */
+function where(
+  members: readonly GroupMember[],
+  isWanted: (member: GroupMember) => boolean,
+): readonly GroupMember[] {
+  return members.every(isWanted) ? members : members.filter(isWanted);
+}
+
+/** Whether an upstream is known to answer for the suffixes of this name, as far as its failures tell. */
+function hasAnswers(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
+  for (const member of members)
+    if (
+      member.isUsable(nowMs) &&
+      (member.client.suffixes.isClear || !member.client.suffixes.isCut(query, nowMs))
+    )
+      return true;
+  return false;
+}
+
+/** Whether it is time for a real question to any of the members about a name that is cut. Claims this time. */
+function claimTrial(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
+  let isTime = false;
+  for (const member of members) {
+    if (!member.mayBeTried(nowMs)) continue;
+    const { client } = member;
+    if (client.isUp ? client.suffixes.claimTrial(query, nowMs) : client.claimTrial(nowMs)) isTime = true;
+  }
+  return isTime;
+}
+
+/** The members that may be asked although they are down. */
+function triable(members: readonly GroupMember[], nowMs: number): readonly GroupMember[] {
+  return where(members, (member) => member.mayBeTried(nowMs));
+}
+
+// The pending questions of all clients. A client that asks a pending question waits for the same outcome. No client can take all
+// places: questions that no server answers hold their places for the whole deadline.
+//
+//     by network   when all places are taken, the oldest question of the network that holds the most gives way
+//     by suffix    one registered domain has half of the places at most; beyond, its own oldest question gives way
+//
+// A question that several networks wait for counts for the network with the fewest. Questions of our own have no network
+// and never give way.
+
+/** The share of all places that one suffix may take. Two floods under different suffixes cannot keep other questions out. */
+const SUFFIX_SHARE = 0.5;
+
+/** Too many questions are pending: `oldest` fails, or the new question fails if `oldest` is `undefined`. */
+interface Crowded {
+  readonly reason: Overload;
+  readonly oldest: PendingQuestion | undefined;
+}
+
+type Holders = Map<number, Set<PendingQuestion>>;
+
+export class PendingQuestions {
+  readonly #byKey = new Map<number, PendingQuestion>();
+  readonly #networks: Holders = new Map();
+  readonly #suffixes: Holders = new Map();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The pending question that answers this question for this group too. */
+  find(key: number, question: Question, group: string): PendingQuestion | undefined {
+    // nobody outside can make names that share a key, so few are compared
+    for (let pending = this.#byKey.get(key); pending !== undefined; pending = pending.next) {
+      if (pending.group === group && isSameQuestion(pending.question, question)) return pending;
+    }
+    return undefined;
+  }
+
+  add(pending: PendingQuestion): void {
+    pending.next = this.#byKey.get(pending.key);
+    this.#byKey.set(pending.key, pending);
+    this.#size++;
+    if (!pending.givesWay) return;
+    put(this.#networks, pending.network, pending);
+    put(this.#suffixes, pending.question.domain, pending);
+  }
+
+  /** A client of this network waits for it too. */
+  join(pending: PendingQuestion, client: Reply<ForwardOutcome>, network: number): void {
+    pending.join(client);
+    if (!pending.givesWay || network === pending.network || pending.network === NO_NETWORK) return;
+    const heldBy = (holder: number): number => this.#networks.get(holder)?.size ?? 0;
+    if (heldBy(network) >= heldBy(pending.network)) return;
+    take(this.#networks, pending.network, pending);
+    pending.network = network;
+    put(this.#networks, network, pending);
+  }
+
+  delete(pending: PendingQuestion): void {
+    const first = this.#byKey.get(pending.key);
+    if (first !== pending) {
+      for (let before = first; before !== undefined; before = before.next)
+        if (before.next === pending) before.next = pending.next;
+    } else if (pending.next === undefined) this.#byKey.delete(pending.key);
+    else this.#byKey.set(pending.key, pending.next);
+    this.#size--;
+    if (!pending.givesWay) return;
+    take(this.#networks, pending.network, pending);
+    take(this.#suffixes, pending.question.domain, pending);
+  }
+
+  /** Which question fails if one of this network about this domain is added; `undefined` where there is room. */
+  crowded(network: number, domain: number, limit: number): Crowded | undefined {
+    const ofSuffix = this.#suffixes.get(domain);
+    if (ofSuffix !== undefined && ofSuffix.size >= limit * SUFFIX_SHARE)
+      return { reason: 'suffix', oldest: oldestOf(ofSuffix) };
+    if (this.#size < limit) return undefined;
+    // a question without a network has no share that could be weighed against others'
+    const oldest = network === NO_NETWORK ? undefined : this.#oldestOfLargest();
+    return oldest === undefined ? { reason: 'limit', oldest } : { reason: 'network', oldest };
+  }
+
+  all(): PendingQuestion[] {
+    const all: PendingQuestion[] = [];
+    for (const first of this.#byKey.values())
+      for (let pending: PendingQuestion | undefined = first; pending !== undefined; pending = pending.next)
+        all.push(pending);
+    return all;
+  }
+
+  #oldestOfLargest(): PendingQuestion | undefined {
+    let largest: Set<PendingQuestion> | undefined;
+    for (const [network, held] of this.#networks) {
+      if (network !== NO_NETWORK && held.size > (largest?.size ?? 0)) largest = held;
+    }
+    return largest && oldestOf(largest);
+  }
+}
+
+function put(holders: Holders, key: number, pending: PendingQuestion): void {
+  const held = holders.get(key);
+  if (held === undefined) holders.set(key, new Set([pending]));
+  else held.add(pending);
+}
+
+function take(holders: Holders, key: number, pending: PendingQuestion): void {
+  const held = holders.get(key);
+  held?.delete(pending);
+  if (held?.size === 0) holders.delete(key);
+}
+
+function oldestOf(held: ReadonlySet<PendingQuestion>): PendingQuestion | undefined {
+  for (const pending of held) return pending;
+  return undefined;
 }

@@ -1,7 +1,7 @@
 /**
  * Learns from real traffic whether one upstream can answer for a name or suffix. When the link is down, a resolver on the
  * site stays up. It answers for the zones of the site and fails for all other zones. So the health of the upstream says
- * nothing about a name.
+ * nothing about a name. `NameHealth` of upstream-client.ts hears the replies and the silence. While no name fails nobody asks here.
  *
  *     evidence against   SERVFAIL, and REFUSED, which forwarders without a way out say; silence until the question was
  *                        given up; a denial, while the link to AWS is down, of a name that is kept
@@ -28,15 +28,11 @@
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.
  */
 
-import { FLAG, hashName, suffixEquals } from '../../protocol/wire/message.ts';
+import { hashName, suffixEquals } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAboutName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
-import { RCODE, TYPE, typeName } from '../../protocol/words/codes.ts';
+import { TYPE, typeName } from '../../protocol/words/codes.ts';
 import { LOWER_CASE, nameFromWire } from '../../protocol/words/name.ts';
-import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
-import type { AttemptListener } from './attempt.ts';
-import type { UpstreamReply } from './exchange.ts';
-import { domainDepth, type Question, queryDomainDepth } from './question.ts';
+import { domainDepth, queryDomainDepth } from './exchange.ts';
 
 /** An older failure proves nothing about this moment: the next question finds out. */
 const HOLDS_MS = 30_000;
@@ -89,6 +85,8 @@ export interface CutName {
 }
 
 export class SuffixHealth {
+  /** No name has failed lately. A plain field, because every question reads it. */
+  isClear = true;
   readonly #entries = new Map<number, Entry>();
   /** When a name was last found to be cut, by the hash of its registered domain. */
   readonly #domains = new Map<number, number>();
@@ -96,12 +94,12 @@ export class SuffixHealth {
 
   /** Whether the query's name is known to fail here, so that the rules for an outage hold. Makes no object. */
   isCut(query: Query, nowMs: number): boolean {
-    return this.#entries.size > 0 && this.#cutEntry(query, nowMs) !== undefined;
+    return this.#cutEntry(query, nowMs) !== undefined;
   }
 
   /** Whether a question about the name would make its client wait for nothing. Makes no object. */
   isLeftOut(query: Query, nowMs: number): boolean {
-    return this.#entries.size > 0 && this.#cutEntry(query, nowMs, true) !== undefined;
+    return this.#cutEntry(query, nowMs, true) !== undefined;
   }
 
   /** Whether it is time for a real question about this name, which is cut. Claims that time. */
@@ -123,13 +121,13 @@ export class SuffixHealth {
 
   /** The upstream answered about the name, which is given as on the wire. */
   noteAnswer(name: Uint8Array, qtype: number): void {
-    if (this.#entries.size === 0) return;
     for (const suffix of suffixesOf(name)) {
       const hash = hashName(suffix);
       this.#entries.delete(hash);
       this.#entries.delete(keyOf(hash, qtype));
       this.#domains.delete(hash);
     }
+    this.isClear = this.#entries.size === 0 && this.#domains.size === 0;
   }
 
   /**
@@ -151,6 +149,7 @@ export class SuffixHealth {
     const isOfName = failure === TRUNCATED || (qtype !== TYPE.A && !isWaitedFor);
     const above = isOfName ? [] : suffixes;
     if (whole === undefined) return false;
+    this.isClear = false;
     let child = hashName(whole);
     const own = this.#entry(child, whole, qtype, nowMs);
     const isFirst = own.failures === 0;
@@ -181,6 +180,7 @@ export class SuffixHealth {
   clear(): void {
     this.#entries.clear();
     this.#domains.clear();
+    this.isClear = true;
   }
 
   /** The names and suffixes that are cut at this moment. */
@@ -290,118 +290,4 @@ function suffixesOf(name: Uint8Array): Uint8Array[] {
   for (let depth = labelCount; depth >= domain; depth = nextDepth(depth, labelCount, domain))
     suffixes.push(wire.subarray(starts[depth] ?? 0));
   return suffixes;
-}
-
-/** The part of an upstream that `NameHealth` needs. */
-interface WatchedUpstream {
-  readonly sweep: DeadlineSweep;
-  readonly isUp: boolean;
-  nowMs(): number;
-  ask(question: Question, doublings: number, listener: AttemptListener): void;
-}
-
-interface LinkCut {
-  /** The link is known to be down: a failure is then expected, and a denial proves nothing. */
-  readonly isFarSideCut: boolean;
-}
-
-/** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
-const CONFIRM_AFTER_MS = 1_000;
-/** A confirmation may take four times the usual time, because to resolve a name from the root takes longer than to read a cache. */
-const CONFIRM_DOUBLINGS = 2;
-
-/** Gathers what the replies and the silence of one upstream say about names, and confirms a name's first failure. */
-export class NameHealth {
-  readonly suffixes = new SuffixHealth();
-  readonly known = new KnownQuestions();
-  readonly #upstream: WatchedUpstream;
-  readonly #link: LinkCut;
-  /** The failure that is confirmed next. */
-  #confirmation: Deadline | undefined;
-  #isClosed = false;
-
-  constructor(upstream: WatchedUpstream, link: LinkCut) {
-    this.#upstream = upstream;
-    this.#link = link;
-  }
-
-  /** Whether clients wait a shorter time for a name of which nothing is known. */
-  isInDoubt(nowMs: number): boolean {
-    return this.suffixes.isInDoubt(nowMs, this.#link.isFarSideCut);
-  }
-
-  noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {
-    const { rcode, flags, answerCount } = index;
-    const unhelpful = unhelpfulReply(index);
-    if (unhelpful !== undefined) this.noteFailure(question, unhelpful, elapsedMs);
-    if (!isAboutName(index)) return;
-    this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
-    const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
-    // a resolver that is cut off itself may deny what it cannot ask for
-    if (!isDenial || !this.#link.isFarSideCut) this.suffixes.noteAnswer(question.name, question.qtype);
-  }
-
-  /** `failure`: for people. `afterMs`: absent where no reply came. */
-  noteFailure(question: Question, failure = 'no reply in time', afterMs = Number.POSITIVE_INFINITY): void {
-    const upstream = this.#upstream;
-    // while the upstream is down all names fail, and nothing follows for one of them
-    if (!upstream.isUp) return;
-    const isExpected = this.#link.isFarSideCut;
-    const nowMs = upstream.nowMs();
-    const { name, qtype } = question;
-    const isFirst = this.suffixes.noteFailure(name, qtype, nowMs, isExpected, afterMs, failure);
-    if (isFirst) this.#confirmSoon(question);
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    if (this.#confirmation !== undefined) this.#upstream.sweep.delete(this.#confirmation);
-    this.#confirmation = undefined;
-  }
-
-  /** Asks once more. One name at a time, so that a flood of names that fail is not doubled. */
-  #confirmSoon(question: Question): void {
-    if (this.#confirmation !== undefined || this.#isClosed) return;
-    const upstream = this.#upstream;
-    this.#confirmation = {
-      dueAtMs: upstream.nowMs() + CONFIRM_AFTER_MS,
-      onDue: () => {
-        this.#confirmation = undefined;
-        upstream.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
-          onAnswer: (reply) => this.noteAnswer(question, reply),
-          onOverdue: (isTruncated) => this.noteFailure(question, isTruncated ? TRUNCATED : undefined),
-          onFailure: () => undefined,
-        });
-      },
-    };
-    upstream.sweep.add(this.#confirmation);
-  }
-}
-
-/** Domains that are remembered of each kind. */
-const DOMAINS = 3;
-
-/**
- * Questions that an upstream has answered, the last one of a few domains: when the upstream is in doubt, probes ask them
- * (probing.ts). An upstream that is cut off itself still answers what it has authority for (AA). So answers with
- * authority are replaced only by their own kind.
- */
-class KnownQuestions {
-  readonly #authoritative: Question[] = [];
-  readonly #others: Question[] = [];
-
-  get questions(): readonly Question[] {
-    return [...this.#authoritative, ...this.#others];
-  }
-
-  noteAnswer(question: Question, isAuthoritative: boolean): void {
-    const known = isAuthoritative ? this.#authoritative : this.#others;
-    if (known[0]?.domain === question.domain) {
-      known[0] = question;
-      return;
-    }
-    const at = known.findIndex(({ domain }) => domain === question.domain);
-    if (at > 0) known.splice(at, 1);
-    if (known.unshift(question) > DOMAINS) known.pop();
-  }
 }

@@ -11,8 +11,8 @@ import { isStaleError, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
+import type { ForwardFailureReason, ForwardOutcome } from './exchange.ts';
 import { type Difference, FORWARDER_MESSAGES, type Opinion } from './forwarder-report.ts';
-import type { ForwardFailureReason, ForwardOutcome } from './question.ts';
 
 export type Ask = (query: Query) => Promise<ForwardOutcome>;
 

@@ -4,17 +4,42 @@
  * Upstreams are asked in the operator's order, so that an answer comes from where the operator expects it, except those that
  * are down. (An order by round-trip time would change with every short delay.) Only an upstream whose answers come too late
  * time after time comes last, because its answers reach no client; now and then a question goes to it as well.
+ *
+ * Below: an upstream in one group, which knows whether the upstream sends the group's questions back to us. A forwarder may change
+ * the ID, and any client can send a question that we are asking, so neither shows a loop. A name that nobody can guess shows it. The
+ * server sends such a name as a probe under the group's own apex; where it comes in as a query, there is a loop. Another group may
+ * use the same upstream without a loop.
  */
+import { suffixEquals } from '../../protocol/wire/message.ts';
+import type { Query } from '../../protocol/wire/query.ts';
 import { isAboutName, replyName } from '../../protocol/wire/response-records.ts';
-import { RCODE } from '../../protocol/words/codes.ts';
+import { RCODE, TYPE } from '../../protocol/words/codes.ts';
+import { MAX_NAME_OCTETS, nameToWire } from '../../protocol/words/name.ts';
 import type { Deadline } from '../../runtime/clock.ts';
+import type { Random } from '../../runtime/random.ts';
 import type { Reply } from '../turn.ts';
 import type { Attempt, AttemptListener } from './attempt.ts';
-import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
-import { type GroupChange, type GroupMember, noUpstream, type QuestionKind } from './groups.ts';
+import {
+  type ForwardFailure,
+  type ForwardFailureReason,
+  type ForwardOutcome,
+  forwardFailure,
+  notAsked,
+  ownQuestion,
+  type Question,
+  type UpstreamFailure,
+  type UpstreamReply,
+} from './exchange.ts';
 import { TRUNCATED } from './name-health.ts';
-import { type ForwardFailureReason, type ForwardOutcome, forwardFailure, type Question } from './question.ts';
-import type { ClientContext } from './upstream-client.ts';
+import type { ClientContext, UpstreamClient } from './upstream-client.ts';
+
+/**
+ * - `usual`    one upstream after the other, within the deadline
+ * - `doubted`  as usual, with less patience: other domains fail already, and most answers do not take as long
+ * - `trial`    the question is about a name that seems to be cut. Every upstream is asked at once and only once, no client
+ *              waits longer than for one attempt, and silence does not count against an upstream as a whole
+ */
+export type QuestionKind = 'usual' | 'doubted' | 'trial';
 
 type QuestionContext = Pick<ClientContext, 'sweep' | 'settings' | 'clock'>;
 
@@ -332,4 +357,170 @@ function failureOf(reason: UpstreamFailure['reason'] | undefined, detail: string
 /** Text of a failure's detail. */
 function describe(upstream: string, what: string): string {
   return `"${upstream}": ${what}`;
+}
+
+/** The outcome where no upstream may be asked, and why. */
+export function noUpstream(upstreams: readonly GroupMember[], nowMs: number): ForwardFailure {
+  const reasons = upstreams.map((asked) => {
+    const { upstream, lastFailure } = asked.client;
+    return `"${upstream.text}": ${asked.isLooping(nowMs) ? 'loop' : (lastFailure?.detail ?? 'down')}`;
+  });
+  const detail = `no upstream to ask: ${reasons.join(', ')}`;
+  if (upstreams.some((asked) => asked.isLooping(nowMs))) return forwardFailure('loop', detail);
+  const failures = upstreams.map(({ client }) => client.lastFailure?.reason);
+  const isNetwork =
+    failures.length > 0 && failures.every((reason) => reason === 'network' || reason === 'tls');
+  return notAsked('all-down', detail, isNetwork ? 'network' : 'all-down');
+}
+
+/** What a reload changed in a group. */
+export interface GroupChange {
+  readonly left: ReadonlySet<GroupMember>;
+  /** In the operator's order. */
+  readonly added: readonly GroupMember[];
+}
+
+// An upstream in one group, and its probes for loops.
+
+/** When a new member sends its first probe, and who has sent which. */
+export interface ProbeBook {
+  nextAtMs(nowMs: number): number;
+  /** The member has sent the probe `now` after the probe `before`. */
+  replace(member: GroupMember, before: Uint8Array | undefined, now: Uint8Array | undefined): void;
+}
+
+/** The longest time after which a probe that this server sent may still return to it. */
+const RETURN_MS = 5_000;
+const AVOIDED_MS = 30_000;
+/** At most one probe goes out in this time, because clients can raise suspicion at any rate. */
+const PROBE_EVERY_MS = 20_000;
+
+/** An upstream in one group. */
+export class GroupMember implements Deadline {
+  readonly client: UpstreamClient;
+  readonly group: string;
+  dueAtMs = 0;
+  readonly #apex: Uint8Array;
+  readonly #context: ClientContext;
+  readonly #probes: ProbeBook;
+  #probe: { readonly name: Uint8Array; readonly sentAtMs: number } | undefined;
+  #loopedUntilMs = Number.NEGATIVE_INFINITY;
+  #hasLeft = false;
+  #isSoon = false;
+
+  /** `group`: its name, the apex of the names that it is asked for. */
+  constructor(client: UpstreamClient, group: string, context: ClientContext, probes: ProbeBook) {
+    this.client = client;
+    this.group = group;
+    this.#apex = nameToWire(group);
+    this.#context = context;
+    this.#probes = probes;
+    this.probeSoon();
+  }
+
+  /** Whether it may be asked, and is up. */
+  isUsable(nowMs: number): boolean {
+    return this.client.isUp && this.mayBeTried(nowMs);
+  }
+
+  /** Whether it is usable, and no client would wait for nothing. */
+  isWilling(query: Query, nowMs: number): boolean {
+    return (
+      this.isUsable(nowMs) && (this.client.suffixes.isClear || !this.client.suffixes.isLeftOut(query, nowMs))
+    );
+  }
+
+  /** Whether it may be asked although it is down, to find out whether it still is. */
+  mayBeTried(nowMs: number): boolean {
+    const { link, isDrilled } = this.#context;
+    return !this.isLooping(nowMs) && !(link.isAnyCut && isDrilled(this.client.upstream));
+  }
+
+  isLooping(nowMs: number): boolean {
+    return nowMs < this.#loopedUntilMs;
+  }
+
+  /** Called when the upstream is up again, and once at first. */
+  probeSoon(): void {
+    // one that is planned keeps its time: an upstream that comes and goes must not push the probes of all others away
+    if (this.#isSoon) return;
+    this.#probeAt(this.#probes.nextAtMs(this.client.nowMs()));
+    this.#isSoon = true;
+  }
+
+  onDue(): void {
+    this.#isSoon = false;
+    this.suspectLoop();
+  }
+
+  /** Sends a probe, unless the last probe is too recent. */
+  suspectLoop(): void {
+    // a question that was asked before it left may still fail
+    if (this.#hasLeft) return;
+    const nowMs = this.client.nowMs();
+    if (this.#probe !== undefined && nowMs < this.#probe.sentAtMs + PROBE_EVERY_MS) return;
+    if (!this.client.isUp || PREFIX_OCTETS + this.#apex.length > MAX_NAME_OCTETS) return;
+    const name = probeName(this.#context.random, this.#apex);
+    this.#probes.replace(this, this.#probe?.name, name);
+    this.#probe = { name, sentAtMs: nowMs };
+    this.client.ask(ownQuestion(name, TYPE.A, 'loop'), 0, IGNORED);
+  }
+
+  /** Whether this query is our probe that has come back. */
+  hasSent(query: Query): boolean {
+    const probe = this.#probe;
+    if (probe === undefined || this.client.nowMs() > probe.sentAtMs + RETURN_MS) return false;
+    return suffixEquals(query, query.labelCount, probe.name);
+  }
+
+  /** The probe has come back. Returns whether that is news. */
+  noteLoop(): boolean {
+    const nowMs = this.client.nowMs();
+    const isNews = !this.isLooping(nowMs);
+    this.#loopedUntilMs = nowMs + AVOIDED_MS;
+    // in time for its return: while the loop lasts no question goes into it
+    this.#probeAt(this.#loopedUntilMs - RETURN_MS);
+    this.client.noteLoop();
+    return isNews;
+  }
+
+  /** Called when the upstream no longer belongs to the group. */
+  leave(): void {
+    this.#hasLeft = true;
+    this.#context.sweep.delete(this);
+    this.#probes.replace(this, this.#probe?.name, undefined);
+  }
+
+  #probeAt(dueAtMs: number): void {
+    this.#isSoon = false;
+    this.dueAtMs = dueAtMs;
+    this.#context.sweep.add(this);
+  }
+}
+
+/** The answer to a probe does not matter. */
+const IGNORED: AttemptListener = { onAnswer() {}, onFailure() {}, onOverdue() {} };
+
+/** Two labels, because forwarders commonly do not pass on names of a single label. */
+const PROBE_LABELS = 2;
+export const LABEL_OCTETS = 32;
+const PREFIX_OCTETS = PROBE_LABELS * (1 + LABEL_OCTETS);
+
+/** Whether the query has the shape of a probe: a cheap test that sorts out nearly every query. */
+export function mayBeProbe({ octets, nameStart, labelCount }: Query): boolean {
+  if (labelCount < PROBE_LABELS || octets[nameStart] !== LABEL_OCTETS) return false;
+  return octets[nameStart + 1 + LABEL_OCTETS] === LABEL_OCTETS;
+}
+
+function probeName(random: Random, apex: Uint8Array): Uint8Array {
+  const name = new Uint8Array(PREFIX_OCTETS + apex.length);
+  for (let label = 0; label < PROBE_LABELS; label++) {
+    let at = label * (1 + LABEL_OCTETS);
+    name[at++] = LABEL_OCTETS;
+    for (let digits = 0; digits < LABEL_OCTETS; digits += 8) {
+      for (const digit of random.uint32().toString(16).padStart(8, '0')) name[at++] = digit.charCodeAt(0);
+    }
+  }
+  name.set(apex, PREFIX_OCTETS);
+  return name;
 }

@@ -2,7 +2,7 @@
  * Probes of upstreams in doubt: questions of our own that show whether an upstream still answers anything.
  *
  *     what is asked   first the question that answered the last probe, `. NS` before any did: one question is enough for an
- *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before (name-health.ts):
+ *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before (`KnownQuestions` of upstream-client.ts):
  *                     filters drop `. NS`, and with the link an upstream may lose all names except those of its own site. The
  *                     first question goes without EDNS, too: where only this one is answered, a firewall drops EDNS
  *     when            after a first failure, then repeatedly until the upstream is up and has answered often enough, with
@@ -14,7 +14,7 @@
 import type { Timers } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { AttemptListener } from './attempt.ts';
-import { isSameQuestion, PROBE_QUESTION, type Question } from './question.ts';
+import { isSameQuestion, PROBE_QUESTION, type Question } from './exchange.ts';
 
 const DOUBT_MS = 1_000; // as for an AWS Region in doubt; evidence is taken once a second at most
 const LOST_MS = 2_000; // after some lost probes: as often as an upstream that is down

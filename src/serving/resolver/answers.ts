@@ -25,7 +25,7 @@ import {
   freshness,
   type GivenAnswer,
 } from '../answer-cache/cached-answer.ts';
-import type { ForwardFailureReason } from '../forwarder/question.ts';
+import type { ForwardFailureReason } from '../forwarder/exchange.ts';
 import {
   type GivenOctets,
   NO_REPLY,

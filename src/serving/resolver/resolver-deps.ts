@@ -12,7 +12,7 @@ import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
 import type { AnswerStore } from '../answer-cache/answer-cache.ts';
 import { composeStatusAnswer, type ServingTable } from '../endpoints/endpoint-table.ts';
-import type { ForwardFailureReason } from '../forwarder/question.ts';
+import type { ForwardFailureReason } from '../forwarder/exchange.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Reply, Route, Step } from '../turn.ts';

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Exchange, type ExchangeEnd, matchReply } from '../../../src/serving/forwarder/exchange.ts';
-import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
+import {
+  composeUpstreamQuery,
+  type Exchange,
+  type ExchangeEnd,
+  matchReply,
+  questionEndOf,
+  questionOf,
+} from '../../../src/serving/forwarder/exchange.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { OneExchange } from './one-exchange.ts';

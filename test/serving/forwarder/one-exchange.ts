@@ -1,6 +1,12 @@
 /** One exchange over a transport that is tested by itself, without the forwarder around it. */
-import { Exchange, type ExchangeEnd, type Transport } from '../../../src/serving/forwarder/exchange.ts';
-import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
+import {
+  composeUpstreamQuery,
+  Exchange,
+  type ExchangeEnd,
+  questionEndOf,
+  questionOf,
+  type Transport,
+} from '../../../src/serving/forwarder/exchange.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 
 export class Mismatches {

@@ -1,10 +1,14 @@
 /** Which question gives way when too many are on their way, and which questions are the same. */
 import t from 'tap';
 import { DeadlineSweep } from '../../../src/runtime/clock.ts';
-import { DEFAULT_SETTINGS } from '../../../src/serving/forwarder/exchange.ts';
+import {
+  DEFAULT_SETTINGS,
+  type ForwardOutcome,
+  forwardFailure,
+  questionOf,
+} from '../../../src/serving/forwarder/exchange.ts';
+import { PendingQuestions } from '../../../src/serving/forwarder/forwarder.ts';
 import { PendingQuestion } from '../../../src/serving/forwarder/pending-question.ts';
-import { PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';
-import { type ForwardOutcome, forwardFailure, questionOf } from '../../../src/serving/forwarder/question.ts';
 import { networkOf, parseClientAddress } from '../../../src/serving/listener/clients.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { Rig } from '../resolver/rig.ts';

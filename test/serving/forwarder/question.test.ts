@@ -6,7 +6,7 @@ import {
   type QueryForm,
   questionEndOf,
   questionOf,
-} from '../../../src/serving/forwarder/question.ts';
+} from '../../../src/serving/forwarder/exchange.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 
 const plain: QueryForm = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };

@@ -3,8 +3,12 @@ import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
 import type { Transports } from '../../../src/serving/forwarder/exchange.ts';
 import { tcp } from '../../../src/serving/forwarder/tcp.ts';
 import { tls } from '../../../src/serving/forwarder/tls.ts';
-import { type OpenUdpSocket, openUdpSocket, udp } from '../../../src/serving/forwarder/udp.ts';
-import { BatchedUdpSockets } from '../../../src/serving/forwarder/udp-batched.ts';
+import {
+  BatchedUdpSockets,
+  type OpenUdpSocket,
+  openUdpSocket,
+  udp,
+} from '../../../src/serving/forwarder/udp.ts';
 
 export function socketTransports(openUdp?: OpenUdpSocket, ca?: readonly string[]) {
   return { udp: udp(openUdp), tcp, tls: tls(ca) } satisfies Transports;

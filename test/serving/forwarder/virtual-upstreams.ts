@@ -4,12 +4,12 @@ import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { nameFromWire } from '../../../src/protocol/words/name.ts';
 import {
   type Exchange,
+  type ForwardOutcome,
   matchReply,
   type Upstream,
   type UpstreamGroup,
 } from '../../../src/serving/forwarder/exchange.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/serving/forwarder/forwarder.ts';
-import type { ForwardOutcome } from '../../../src/serving/forwarder/question.ts';
 import type { UpstreamEvidence } from '../../../src/serving/forwarder/upstream-client.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';

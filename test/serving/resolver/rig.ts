@@ -6,7 +6,7 @@ import { isAtOrUnder } from '../../../src/protocol/words/name.ts';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { EndpointTable, ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';
-import type { ForwardFailureReason } from '../../../src/serving/forwarder/question.ts';
+import type { ForwardFailureReason } from '../../../src/serving/forwarder/exchange.ts';
 import {
   DisconnectedRules,
   type DisconnectedRulesOptions,
