@@ -2,8 +2,7 @@
  * Turns the changes that the rooms report into events of the ledger. A chronicle limits their lines: for links and for
  * addresses that go and come.
  */
-import type { LinkTransition } from '../link/link-monitor.ts';
-import type { LinkCondition } from '../link/link-state.ts';
+import type { LinkCondition, LinkTransition } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import { REASON_TEXT } from '../refresh/cluster-warnings.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';

@@ -1,8 +1,7 @@
 /** Builds the rooms that a query passes: sockets, intake, resolver, forwarder. Nothing here opens a socket. */
 import type { Config } from '../config/config.ts';
 import type { Drill } from '../drill/drill.ts';
-import type { LinkMonitor } from '../link/link-monitor.ts';
-import { LINK_THRESHOLDS } from '../link/link-state.ts';
+import { LINK_THRESHOLDS, type LinkMonitor } from '../link/link-monitor.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, type Steps } from '../runtime/slices.ts';
 import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';

@@ -6,7 +6,7 @@
  * would change the addresses makes the other sources poll at once, so that only fresh answers are compared. Nothing that
  * fails, hangs or comes back empty ever takes an address away.
  */
-import type { Evidence } from '../link/link-state.ts';
+import type { Evidence } from '../link/link-monitor.ts';
 import type { Log } from '../log/log.ts';
 import {
   addressesOf,

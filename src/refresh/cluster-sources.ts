@@ -6,7 +6,7 @@
 import type { Poll, PollSettings } from '../far-side/far-side.ts';
 import type { AuthorityPlaces } from '../far-side/handshake.ts';
 import type { FarSource } from '../far-side/poll.ts';
-import type { Evidence } from '../link/link-state.ts';
+import type { Evidence } from '../link/link-monitor.ts';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../protocol/words/codes.ts';
 import {

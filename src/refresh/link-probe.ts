@@ -5,7 +5,7 @@
 import { isIP } from 'node:net';
 import type { HeadOutcome, HeadRequest } from '../far-side/head.ts';
 import { hostOf, type Outbound, proxyFor } from '../far-side/outbound.ts';
-import { type Evidence, LINK_THRESHOLDS } from '../link/link-state.ts';
+import { type Evidence, LINK_THRESHOLDS } from '../link/link-monitor.ts';
 import type { Resolve } from '../records/observation.ts';
 import type { SourceTraits } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';

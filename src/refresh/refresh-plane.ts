@@ -3,7 +3,7 @@
  * the record of a cluster that is no longer configured is parked, and found again when the cluster returns.
  */
 
-import type { Evidence } from '../link/link-state.ts';
+import type { Evidence } from '../link/link-monitor.ts';
 import type { Log } from '../log/log.ts';
 import {
   type ClusterIdentity,

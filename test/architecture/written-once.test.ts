@@ -79,7 +79,7 @@ t.test(
     const writers = files.filter(({ code }) => /\b(?:failuresToDisconnect|successesToConnect):/.test(code));
     t.strictSame(
       writers.map(({ path }) => path),
-      ['link/link-state.ts'],
+      ['link/link-monitor.ts'],
     );
     // rooms that may not import the link are handed its thresholds: they keep no copy under another name
     const handed = files.filter(({ path }) => isIn(path, 'serving/forwarder'));

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { afterTransition, afterWait, dueAtMs, type Series } from '../../src/daemon/ledger-events.ts';
-import { initialLinkState, type LinkCondition, nextLinkState } from '../../src/link/link-state.ts';
+import { initialLinkState, type LinkCondition, nextLinkState } from '../../src/link/link-monitor.ts';
 
 const WORDS: Readonly<Record<string, LinkCondition>> = {
   con: 'connected',

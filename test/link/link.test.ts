@@ -1,6 +1,11 @@
 import t from 'tap';
-import { LinkMonitor } from '../../src/link/link-monitor.ts';
-import { initialLinkState, type LinkPath, nextLinkState, summarizeLinks } from '../../src/link/link-state.ts';
+import {
+  initialLinkState,
+  LinkMonitor,
+  type LinkPath,
+  nextLinkState,
+  summarizeLinks,
+} from '../../src/link/link-monitor.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 

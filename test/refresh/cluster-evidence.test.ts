@@ -1,6 +1,6 @@
 /** What a poll says about the link, and about the credentials. */
 import t from 'tap';
-import type { Evidence } from '../../src/link/link-state.ts';
+import type { Evidence } from '../../src/link/link-monitor.ts';
 import { evidenceOf } from '../../src/refresh/cluster-sources.ts';
 import { A, pair, serving, setUp } from './refreshing.ts';
 import { describes, fails, hangsUntilAborted, ScriptedSource, sees } from './scripted-source.ts';

@@ -1,6 +1,5 @@
 import t from 'tap';
-import type { Evidence } from '../../src/link/link-state.ts';
-import { initialLinkState, nextLinkState } from '../../src/link/link-state.ts';
+import { type Evidence, initialLinkState, nextLinkState } from '../../src/link/link-monitor.ts';
 import { LinkProbe, type LinkProbeOptions, type Ping } from '../../src/refresh/link-probe.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 

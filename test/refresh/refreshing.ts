@@ -1,5 +1,5 @@
 /** One cluster's refresher in virtual time, with scripted sources. */
-import type { Evidence } from '../../src/link/link-state.ts';
+import type { Evidence } from '../../src/link/link-monitor.ts';
 import { addressesOf, type EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-sources.ts';

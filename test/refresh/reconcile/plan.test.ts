@@ -334,7 +334,10 @@ t.test('decide: an API server that lists nothing is no listing of EC2 that is em
 });
 
 t.test('the example in the comment of `guard` holds, row by row', (t) => {
-  const comment = readFileSync(new URL('../../../src/refresh/reconcile/decision.ts', import.meta.url), 'utf8');
+  const comment = readFileSync(
+    new URL('../../../src/refresh/reconcile/decision.ts', import.meta.url),
+    'utf8',
+  );
   const rows = [
     ...comment.matchAll(/^ \* {5}([A-E]+|silent) +([A-E]+|silent) +([A-E]+)( +[A-E]+)? +[a-z]/gm),
   ];

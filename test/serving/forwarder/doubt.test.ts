@@ -6,7 +6,7 @@ import {
   type LinkCondition,
   type LinkState,
   nextLinkState,
-} from '../../../src/link/link-state.ts';
+} from '../../../src/link/link-monitor.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { ask, type Doing, group, type Seen, VirtualUpstreams } from './virtual-upstreams.ts';
 
