@@ -2,15 +2,18 @@
 import { glob, readFile } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { joinedFiles } from './joined.ts';
 
 const PROGRAMS: readonly {
   readonly from: string;
   readonly to: string;
   /** Programs that this one loads. */
   readonly apart?: readonly string[];
+  /** In one file, because a start waits for it. */
+  readonly joined?: true;
 }[] = [
   // named by its content, and by that of all it imports: it says by its name which program it is (checked-config.ts)
-  { from: 'commands/serve.ts', to: 'serve-[hash]' },
+  { from: 'commands/serve.ts', to: 'serve-[hash]', joined: true },
   { from: 'main.ts', to: 'main', apart: ['commands/serve.ts'] },
   { from: 'far-side/far-side-thread.ts', to: 'far-side-thread' },
   { from: 'commands/config-thread.ts', to: 'config-thread' },
@@ -21,32 +24,41 @@ const root = join(import.meta.dirname, '..');
 export async function bundleInto(outdir: string): Promise<Metafile> {
   const all: Metafile = { inputs: {}, outputs: {} };
   // each program alone: shared code would be files of its own, and a start reads and links every file that it needs
-  for (const { from, to, apart = [] } of PROGRAMS) {
+  for (const { from, to, apart = [], joined } of PROGRAMS) {
     const { metafile } = await build({
       ...OPTIONS,
       outdir,
       entryPoints: [join(root, 'src', from)],
       entryNames: to,
+      // a part of a joined program must not be the file of another program that happens to have the same content
+      chunkNames: joined === undefined ? '[name]-[hash]' : `[name]-${to}`,
       plugins: [lean, awsClients, leftApart(apart, all)],
       metafile: true,
     });
-    Object.assign(all.inputs, metafile.inputs);
-    Object.assign(all.outputs, metafile.outputs);
+    const made =
+      joined === undefined ? metafile : await joinedFiles(root, entryOf(from, metafile), metafile, OPTIONS);
+    Object.assign(all.inputs, made.inputs);
+    Object.assign(all.outputs, made.outputs);
   }
   return all;
 }
 
+/** The built file of a source file. */
+function entryOf(file: string, { outputs }: Metafile): string {
+  const built = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === `src/${file}`);
+  if (built === undefined) throw new Error(`${file} is not built`);
+  return built[0];
+}
+
 /** A program that another program loads is a file beside it, built before. */
-function leftApart(files: readonly string[], { outputs }: Metafile): Plugin {
+function leftApart(files: readonly string[], metafile: Metafile): Plugin {
   return {
     name: 'left-apart',
     setup({ onResolve }) {
       onResolve({ filter: /\.ts$/ }, ({ path, kind, resolveDir }) => {
         const file = relative(join(root, 'src'), join(resolveDir, path));
         if (kind !== 'dynamic-import' || !files.includes(file)) return undefined;
-        const built = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === `src/${file}`);
-        if (built === undefined) throw new Error(`${file} is not built`);
-        return { path: `./${basename(built[0])}`, external: true };
+        return { path: `./${basename(entryOf(file, metafile))}`, external: true };
       });
     },
   };

@@ -1,6 +1,6 @@
 /** What only the bundles can lack: a module of the old system, loaded by `import()`, has no names there except `default`. */
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t from 'tap';
 import { bundleInto } from '../../scripts/bundle.ts';
 import { until } from '../helpers/patience.ts';
@@ -20,6 +20,22 @@ t.test('no file of the bundles loads another one that has lost its names', async
   const nameless = loads.filter(({ to }) => outputs[to]?.exports.join() === 'default');
   t.strictSame(nameless, []);
 });
+
+t.test(
+  'a start imports the server as one file; what is loaded later finds its parts in that file',
+  async (t) => {
+    const server =
+      Object.keys(outputs).find((path) => outputs[path]?.entryPoint === 'src/commands/serve.ts') ?? '';
+    const importedBy = (path: string) =>
+      (outputs[path]?.imports ?? []).filter(
+        ({ kind, external }) => kind === 'import-statement' && external !== true,
+      );
+    t.strictSame(importedBy(server), []);
+    const later = Object.keys(outputs).filter((path) => importedBy(path).some((to) => to.path === server));
+    t.ok(later.length > 5);
+    for (const path of later) await t.resolves(import(join(bundle, basename(path))), path);
+  },
+);
 
 t.test('readable lines, as on a terminal', async (t) => {
   const site = await Site.open(t, { overrides: { log: { format: 'pretty' } } });
