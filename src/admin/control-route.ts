@@ -1,5 +1,6 @@
 /** A command of the control socket: method, path, the form of its body, and its action. */
 import * as z from 'zod';
+import { ControlRefusal } from './control-refusal.ts';
 
 export interface ControlRoute {
   /** GET reads, POST changes something. */
@@ -7,29 +8,6 @@ export interface ControlRoute {
   readonly path: string;
   /** Gets the parsed body, `{}` where there is none; resolves to the answer, which is sent as JSON, or to a ControlRefusal. */
   readonly run: (body: unknown) => Promise<unknown>;
-}
-
-/** Why a command is not done, and how its caller fixes that. */
-export class ControlRefusal {
-  /** 400: the command makes no sense; 409: it makes none now. */
-  readonly status: 400 | 409;
-  readonly error: string;
-  readonly fix: string;
-
-  constructor(status: 400 | 409, error: string, fix: string) {
-    this.status = status;
-    this.error = error;
-    this.fix = fix;
-  }
-}
-
-/** `orElse`: what the command takes beside a name. */
-export function notADomainName(text: string, orElse = ''): ControlRefusal {
-  return new ControlRefusal(
-    400,
-    `"${text}" is not a domain name`,
-    `write a name such as registry.example.com${orElse}`,
-  );
 }
 
 /** The body of every answer that is not 200. `mend` is the name of `fix` in version 0.1: it goes with the next release. */

@@ -10,7 +10,8 @@ import { join } from 'node:path';
 import { type Log, messages } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import { endsWithin, type Timers } from '../runtime/clock.ts';
-import { type ControlErrorBody, ControlRefusal, type ControlRoute } from './control-route.ts';
+import { ControlRefusal } from './control-refusal.ts';
+import type { ControlErrorBody, ControlRoute } from './control-route.ts';
 import { listenAtPath, type SocketRefusal } from './control-socket.ts';
 
 export const CONTROL_MESSAGES = messages({

@@ -3,7 +3,8 @@
  * the server and for its client.
  */
 import * as z from 'zod';
-import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
+import { ControlRefusal } from './control-refusal.ts';
+import { type ControlRoute, controlRoute } from './control-route.ts';
 
 const askedNames = z.object({
   queries: z.number(),

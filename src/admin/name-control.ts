@@ -4,7 +4,8 @@
  */
 
 import * as z from 'zod';
-import { ControlRefusal, type ControlRoute, controlRoute, notADomainName } from './control-route.ts';
+import { ControlRefusal, notADomainName } from './control-refusal.ts';
+import { type ControlRoute, controlRoute } from './control-route.ts';
 
 export const EXPLAIN_PATH = '/explain';
 

@@ -1,6 +1,7 @@
 /** The commands that pin the addresses of a cluster for a time, on the control socket; and their bodies, for server and client. */
 import * as z from 'zod';
-import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
+import { ControlRefusal } from './control-refusal.ts';
+import { type ControlRoute, controlRoute } from './control-route.ts';
 
 export const PIN_PATH = '/pin';
 export const UNPIN_PATH = '/unpin';

@@ -2,7 +2,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ControlRefusal } from '../../src/admin/control-route.ts';
+import { ControlRefusal } from '../../src/admin/control-refusal.ts';
 import { flushReport } from '../../src/admin/name-control.ts';
 import { pinReport } from '../../src/admin/pin-control.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';

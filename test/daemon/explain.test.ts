@@ -1,6 +1,6 @@
 /** explain through its route and the daemon's own rooms: it says what a client would get, and changes nothing. */
 import t, { type Test } from 'tap';
-import { ControlRefusal } from '../../src/admin/control-route.ts';
+import { ControlRefusal } from '../../src/admin/control-refusal.ts';
 import { explainReport } from '../../src/admin/name-control.ts';
 import { explainLines } from '../../src/commands/explain.ts';
 import { paintNothing } from '../../src/commands/subcommand.ts';

@@ -1,7 +1,7 @@
 /** What a command sends, and a pin in the state file: nothing crashes, and what is taken comes back as it was. */
 import fc from 'fast-check';
 import t from 'tap';
-import { ControlRefusal } from '../../src/admin/control-route.ts';
+import { ControlRefusal } from '../../src/admin/control-refusal.ts';
 import { flushRoutes } from '../../src/admin/name-control.ts';
 import { type PinReport, pinRoutes } from '../../src/admin/pin-control.ts';
 import { canonicalJson, type Pin } from '../../src/records/endpoint-record.ts';

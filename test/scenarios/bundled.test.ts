@@ -37,6 +37,30 @@ t.test(
   },
 );
 
+t.test(
+  'what is loaded in the first second after a start brings no checker of forms, which takes ten milliseconds',
+  (t) => {
+    const loaded = (path: string, found = new Set<string>()): ReadonlySet<string> => {
+      if (found.has(path)) return found;
+      found.add(path);
+      for (const { path: to, kind } of outputs[path]?.imports ?? [])
+        if (kind === 'import-statement') loaded(to, found);
+      return found;
+    };
+    for (const entry of ['commands/serve', 'admin/control-server', 'admin/http-server', 'log/pino-logger']) {
+      const path = Object.keys(outputs).find((one) => outputs[one]?.entryPoint === `src/${entry}.ts`) ?? '';
+      const sources = [...loaded(path)].flatMap((one) => Object.keys(outputs[one]?.inputs ?? {}));
+      t.ok(sources.length > 0, entry);
+      t.strictSame(
+        sources.filter((source) => source.includes('node_modules/zod/')),
+        [],
+        entry,
+      );
+    }
+    t.end();
+  },
+);
+
 t.test('readable lines, as on a terminal', async (t) => {
   const site = await Site.open(t, { overrides: { log: { format: 'pretty' } } });
   await keepState(site.stateDirectory, [keptRecord()]);
