@@ -23,7 +23,8 @@ RUN apt-get update \
 COPY --from=build /build/dist/outpost-dns /usr/lib/outpost-dns
 RUN ln -s /usr/lib/outpost-dns/bin/outpost-dns /usr/local/bin/outpost-dns \
  && install -d -m 0755 /etc/outpost-dns \
- && install -d -o 65532 -g 65532 -m 0750 /var/lib/outpost-dns
+# group 0 may write there: OpenShift runs an image as a user that it makes up, in this group
+ && install -d -o 65532 -g 0 -m 0770 /var/lib/outpost-dns
 
 # an unprivileged user: port 53 is open to it through the runtime's net.ipv4.ip_unprivileged_port_start=0, which Docker sets
 USER 65532:65532

@@ -16,3 +16,8 @@ t.test('every base is pinned by digest, and Node is the tested one', (t) => {
   t.equal(from.length, 2);
   t.end();
 });
+
+t.test('any user of group 0 may keep state: OpenShift gives each project a user of its own', (t) => {
+  t.match(dockerfile, /install -d -o 65532 -g 0 -m 0770 \/var\/lib\/outpost-dns/);
+  t.end();
+});
