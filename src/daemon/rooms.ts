@@ -82,7 +82,7 @@ function buildStores(
   const { directory } = config.state;
   const cache = new AnswerCache(config.cache, cuts);
   const disk = new StateDisk(allFiles, { directory, clock, timers, log });
-  const lock = new DirectoryLock(directory, disk);
+  const lock = new DirectoryLock(directory, disk, () => STORE_MESSAGES.directoryReplaced(log, { directory }));
   const files = guardedFiles(disk.files, lock);
   const ledger = new Ledger({ directory }, { clock, timers, log, files });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));

@@ -345,9 +345,16 @@ export class DirectoryLock implements Disposable {
   #claiming: Promise<Claim> | undefined;
   #latest: Claim | undefined;
   readonly #disk: LockDisk;
+  readonly #onReplaced: () => void;
   #isDisposed = false;
 
-  constructor(directory: string, disk: LockDisk = { run: (operation) => operation(), files: systemFiles }) {
+  /** `onReplaced` is called when the directory, or the file of the lock, is no more the one that was claimed. */
+  constructor(
+    directory: string,
+    disk: LockDisk = { run: (operation) => operation(), files: systemFiles },
+    onReplaced: () => void = () => undefined,
+  ) {
+    this.#onReplaced = onReplaced;
     this.#directory = directory;
     this.#disk = disk;
     this.#path = join(directory, 'writer.lock');
@@ -373,6 +380,7 @@ export class DirectoryLock implements Disposable {
 
   async #claim(): Promise<Claim> {
     const isInPlace = this.#held !== undefined && this.#identity === (await this.#identityNow());
+    if (!isInPlace && this.#held !== undefined) this.#onReplaced();
     if (!isInPlace) this.#release();
     else if (this.#held?.mayPass !== true) return this.#ours();
     if (!isInPlace) await this.#makeDirectory();

@@ -52,6 +52,12 @@ export const STORE_MESSAGES = messages({
     text: 'the disk of the state directory answers again',
     fields: { directory: 'the state directory' },
   },
+  directoryReplaced: {
+    level: 'warn',
+    text: 'state directory was moved, removed or replaced: state is saved into the directory that now has its name',
+    fields: { directory: 'the state directory' },
+    fix: 'if it was moved by mistake, stop the server, move it back, and start the server: ledger and snapshot of the old directory stay in it',
+  },
   endpointsFail: {
     level: 'error',
     text: 'save endpoint records: failed, publishing all the same',

@@ -134,12 +134,23 @@ t.test('a directory that was removed is made again, so that what is known is kep
   const directory = join(t.testdir({ state: {} }), 'state');
   const synced: string[] = [];
   const files = watchedFiles(({ name, path }) => void (name === 'sync' && synced.push(path)));
-  const lock = new DirectoryLock(directory, { run: (operation) => operation(), files });
+  let replaced = 0;
+  const disk = { run: <T>(operation: () => Promise<T>) => operation(), files };
+  const lock = new DirectoryLock(directory, disk, () => {
+    replaced++;
+  });
   await lock.claim();
+  await lock.claim();
+  t.equal(replaced, 0);
   rmSync(directory, { recursive: true });
   t.match(await lock.claim(), { kind: 'ours', doubt: undefined, epoch: 2 });
   t.ok(existsSync(directory));
   t.strictSame(synced, [dirname(directory)], 'a power cut does not take it with all that is in it');
+  await lock.claim();
+  t.equal(replaced, 1, 'and said once');
+  renameSync(directory, `${directory}-moved`);
+  await lock.claim();
+  t.equal(replaced, 2);
   lock[Symbol.dispose]();
 });
 
