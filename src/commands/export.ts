@@ -11,7 +11,8 @@ import { ipv4Network } from '../config/kinds/text.ts';
 import { isLinkLocal, isLoopbackText, isWildcard, socketText } from '../protocol/words/address-text.ts';
 import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../records/endpoint-record.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
-import { type Fault, FileReader } from '../store/state-backend.ts';
+import type { Fault } from '../store/set-aside.ts';
+import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
 import type { ExportFormat, ExportRefusal, ExportSite } from './export/format.ts';
 import {

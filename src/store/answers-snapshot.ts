@@ -24,6 +24,7 @@ import {
   systemFiles,
   withOpened,
 } from './file-system.ts';
+import { type Fault, pruneSetAside, setAside } from './set-aside.ts';
 import {
   agedEntry,
   entryOctets,
@@ -41,7 +42,7 @@ import {
   scopeOf,
   UNKNOWN,
 } from './snapshot-format.ts';
-import { BlockedFiles, type Fault, type LoadFault, pruneSetAside, setAside } from './state-backend.ts';
+import { BlockedFiles, type LoadFault } from './state-backend.ts';
 import { faultOf, newerFault } from './state-format.ts';
 import { type Failure, failureOf, STORE_MESSAGES, StoreError } from './store-messages.ts';
 import { Writer } from './writer.ts';

@@ -3,7 +3,8 @@ import type { Message } from '../log/log.ts';
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import type { Decoded, Encoded, Written } from './checked-json.ts';
 import type { ReadOutcome } from './file-system.ts';
-import type { Fault, Generation, StateReader } from './state-backend.ts';
+import type { Fault } from './set-aside.ts';
+import type { Generation, StateReader } from './state-backend.ts';
 
 /** Why content is saved: its difference from the last save. */
 export type SaveReason =

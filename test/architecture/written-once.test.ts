@@ -70,9 +70,7 @@ t.test(
   (t) => {
     const pure = ['records', 'protocol', 'refresh/reconcile', 'node:net', 'ipaddr.js'];
     for (const { path, code, imports } of files.filter((file) => isIn(file.path, 'refresh/reconcile'))) {
-      const others = imports.filter(
-        (to) => to !== 'runtime/clock.ts' && !pure.some((room) => isIn(to, room)),
-      );
+      const others = imports.filter((to) => !pure.some((room) => isIn(to, room)));
       t.strictSame(others, [], path);
       t.strictSame(linesWith(code, /\b(?:async|await|class|Timers|systemTimers)\b/), [], path);
     }

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { readSnapshot } from '../../src/store/answers-snapshot.ts';
 import { type FileSystem, type OpenFile, systemFiles } from '../../src/store/file-system.ts';
+import type { Fault } from '../../src/store/set-aside.ts';
 import {
   type SnapshotAnswer,
   SnapshotComposer,
   type SnapshotEntry,
 } from '../../src/store/snapshot-format.ts';
-import type { Fault } from '../../src/store/state-backend.ts';
 
 const age = fc.oneof(fc.nat(100_000), fc.integer({ min: 0, max: 2 ** 48 - 1 }));
 

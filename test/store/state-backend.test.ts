@@ -2,7 +2,8 @@
 import t from 'tap';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { RETAINED } from '../../src/store/retained-format.ts';
-import type { Claim, Fault, Generation, StateBackend } from '../../src/store/state-backend.ts';
+import type { Fault } from '../../src/store/set-aside.ts';
+import type { Claim, Generation, StateBackend } from '../../src/store/state-backend.ts';
 import { StateStore } from '../../src/store/state-store.ts';
 import { StoreError } from '../../src/store/store-messages.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

@@ -13,7 +13,7 @@ import {
 import { ageText } from '../../report/report.ts';
 import { atOnce } from '../../runtime/slices.ts';
 import { systemCode } from '../../store/file-system.ts';
-import type { Fault } from '../../store/state-backend.ts';
+import type { Fault } from '../../store/set-aside.ts';
 import type { Reading } from '../../store/state-format.ts';
 import { type Finding, problem, warning } from './finding.ts';
 

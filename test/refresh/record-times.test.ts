@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import {
   aheadMs,
   type Loaded,
@@ -7,9 +7,9 @@ import {
   momentOf,
   toProcessTime,
   toWallTime,
-} from '../../../src/refresh/record-keeper.ts';
-import { ageMs, agoMs, stampFrom, stampNow, wallTime } from '../../../src/runtime/clock.ts';
-import { VirtualTime } from '../../helpers/virtual-time.ts';
+} from '../../src/refresh/record-keeper.ts';
+import { ageMs, agoMs, stampFrom, stampNow, wallTime } from '../../src/runtime/clock.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
 
 const DAY_MS = 86_400_000;
 const WALL_MS = Date.parse('2026-06-01T00:00:00Z');
