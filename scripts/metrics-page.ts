@@ -25,8 +25,8 @@ from the same list, and alerts about a cut are silent while a drill runs. Watch 
 - \`outpost_dns_link_connected\`: AWS and each upstream.
 - \`outpost_dns_endpoint_change_held\` and \`outpost_dns_endpoint_sources_disagree\`: something changed that a person should look at.
 - \`outpost_dns_state_save_failures_total\`: what is served would not survive a restart.
-- \`outpost_dns_configuration_reload_failed\`: 1 when the file as it is now was refused. The configuration from before runs on, but a restart would have only
-  that file: fix it and reload. \`outpost-dns check\` lists its faults, \`outpost-dns history\` the faults at the time of the reload.
+- \`outpost_dns_configuration_reload_failed\`: 1 when the file as it is now was refused. The configuration that was taken last runs, after a restart
+  too: fix the file and reload. \`outpost-dns check\` lists its faults, \`outpost-dns history\` the faults at the time of the reload.
 - \`nodejs_eventloop_lag_max_seconds\`: the longest that any work, a query too, has waited for its turn since the last scrape. 0.01 of it is the step in
   which it is measured. Above 0.1 the host has too little processor for us.
 

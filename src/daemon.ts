@@ -11,7 +11,7 @@ import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
-import { Daemon } from './daemon/running-daemon.ts';
+import { Daemon, keepAccepted } from './daemon/running-daemon.ts';
 import { DAEMON_MESSAGES, notReady } from './daemon/server-report.ts';
 import { watchTrend } from './daemon/trend-watch.ts';
 import type { Log } from './log/log.ts';
@@ -50,6 +50,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(await openState(parts, rooms));
   const daemon = new Daemon(parts, rooms);
   await listeners.start(parts.config.listen.dns);
+  daemon.noteRefusedStart();
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on queries come before everything else
   await parts.pause();
@@ -151,11 +152,11 @@ async function loadRest({ pause }: DaemonParts, pages: () => Promise<Pages>): Pr
 const importPages = () => loadLate(() => import('./daemon/pages.ts'));
 const importCommands = () => loadLate(() => import('./daemon/control-commands.ts'));
 
-/** Once the start is over: what makes the next start faster. */
-async function keepConfig(
-  { config, keptConfig, pause, random }: DaemonParts,
-  { files }: Rooms,
-): Promise<void> {
+/** Once the start is over: what the next start needs where its file is refused, and what makes it faster. */
+async function keepConfig(parts: DaemonParts, rooms: Rooms): Promise<void> {
+  const { config, keptConfig, pause, random } = parts;
+  const { files } = rooms;
+  await keepAccepted(parts, rooms);
   const octets = await keptConfig?.compose(pause);
   if (keptConfig === undefined || octets === undefined) return;
   const path = join(config.state.directory, keptConfig.name);

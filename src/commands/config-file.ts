@@ -10,6 +10,7 @@ import { ConfigError } from '../config/fault.ts';
 import { frozen, MAX_OCTETS, type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { endThread, refusesThread } from '../runtime/background.ts';
 import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
+import { readAcceptedConfig } from './accepted-config.ts';
 import { encodeCheckedConfig, readCheckedConfig, readOwnFile } from './checked-config.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
 import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
@@ -55,31 +56,54 @@ export interface StartConfig {
   readonly config: Config;
   /** Composes what is to be kept beside the state for the next start; absent where it is kept already, or cannot be. */
   readonly composeKept?: (pause: Pause) => Promise<Uint8Array | undefined>;
+  /** The text of the file, where there is a file. */
+  readonly octets?: Uint8Array;
+  /** The file's own faults, where `config` is the one that the server took last. */
+  readonly refusal?: ConfigError;
 }
 
-/** Reads for a start: a file that was checked before is not parsed again. Faults are printed, and `undefined` comes back. */
+/**
+ * Reads for a start: a file that was checked before is not parsed again. Faults are printed, and then the configuration that the server
+ * took last comes back, or `undefined` where there is none.
+ */
 export async function readConfigForStart(
   file: string | undefined,
   program: string | undefined,
   read: ReadFile = readFile,
 ): Promise<StartConfig | undefined> {
+  const request = requestFor(file);
+  // read once: a pipe gives its text a single time, and a pipe that gives nothing is waited for
+  const reading = read(request.file, MAX_OCTETS + 1);
+  const octets = await reading.catch(() => undefined);
   try {
-    if (program === undefined) return { config: await readConfig(file) };
-    const request = requestFor(file);
-    // read once: a pipe gives its text a single time, and a pipe that gives nothing is waited for
-    const reading = read(request.file, MAX_OCTETS + 1);
-    const octets = await reading.catch(() => undefined);
-    const origin = octets && { request, octets, program };
+    const origin = octets && program !== undefined ? { request, octets, program } : undefined;
     const kept = origin && (await soonOrNever(readCheckedConfig(origin, readOwnFile)));
-    if (kept !== undefined) return { config: kept };
+    if (kept !== undefined) return { config: kept, octets };
     const { loadConfig } = await import('../config/config.ts');
     const config = await loadConfig({ ...request, readFile: () => reading });
-    if (origin === undefined) return { config };
-    return { config, composeKept: (pause) => encodeCheckedConfig(origin, config, pause) };
+    if (origin === undefined) return { config, octets };
+    return { config, octets, composeKept: (pause) => encodeCheckedConfig(origin, config, pause) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    return undefined;
+    return acceptedBefore(request, octets ?? new Uint8Array(), error);
+  }
+}
+
+/** The endpoints of a configuration that was good are answered, whatever was written into its file since. */
+async function acceptedBefore(
+  request: ReturnType<typeof requestFor>,
+  refused: Uint8Array,
+  refusal: ConfigError,
+): Promise<StartConfig | undefined> {
+  const accepted = await soonOrNever(readAcceptedConfig(request, refused, readOwnFile));
+  if (accepted === undefined) return undefined;
+  try {
+    const { loadConfig } = await import('../config/config.ts');
+    return { config: await loadConfig({ ...request, readFile: async () => accepted }), refusal };
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined; // the faults of a variable have been printed with those of the file
+    throw error;
   }
 }
 
@@ -115,6 +139,7 @@ export class ConfigReader implements Disposable {
   readonly #options: ReaderOptions;
   /** The thread that has not got the text of the file yet. A dead disk (NFS) holds it in the kernel, where nothing ends it. */
   #reading: Worker | 'starts' | undefined;
+  #octets: Uint8Array | undefined;
 
   constructor(request: () => ReadRequest, pause: Pause, options: ReaderOptions = {}) {
     this.#request = request;
@@ -124,6 +149,11 @@ export class ConfigReader implements Disposable {
 
   get isReading(): boolean {
     return this.#reading !== undefined;
+  }
+
+  /** The text of the file that was read and not refused last, where there was a file. */
+  get octets(): Uint8Array | undefined {
+    return this.#octets;
   }
 
   /** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
@@ -145,6 +175,7 @@ export class ConfigReader implements Disposable {
     });
     const outcome = await this.#outcomeOf(worker);
     if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults, outcome.count);
+    this.#octets = outcome.octets;
     const zones = await inSlices(zonesOf(outcome.zones), this.#pause);
     return Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
   }

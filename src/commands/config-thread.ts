@@ -18,6 +18,8 @@ export type ReadOutcome =
       readonly kind: 'config';
       readonly others: Omit<Config, 'zones'>;
       readonly zones: readonly string[];
+      /** The text of the file, where there is a file. */
+      readonly octets: Uint8Array | undefined;
     }
   | {
       readonly kind: 'refused';
@@ -38,14 +40,16 @@ if (parentPort !== null) {
 }
 
 async function read(request: ReadRequest): Promise<ReadOutcome> {
+  let octets: Uint8Array | undefined;
   try {
     const readFile: ReadFile = async (path, limitOctets) => {
-      const octets = await readConfigFile(path, limitOctets, (ms) => sleep(ms));
+      const text = await readConfigFile(path, limitOctets, (ms) => sleep(ms));
       parentPort?.postMessage({ kind: 'read' } satisfies ThreadMessage);
-      return octets;
+      octets = text.slice(); // without the room for a larger file
+      return text;
     };
     const { zones, ...others } = await loadConfig({ ...request, readFile });
-    return { kind: 'config', others, zones: zones.map((zone) => JSON.stringify(zone)) };
+    return { kind: 'config', others, zones: zones.map((zone) => JSON.stringify(zone)), octets };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { code, faults, count } = error;

@@ -33,10 +33,11 @@ import {
   type Signals,
 } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
+import { ACCEPTED_CONFIG, encodeAcceptedConfig } from './accepted-config.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';
 import { configReader, readConfigForStart } from './config-file.ts';
 import { startWatchdog } from './own-health.ts';
-import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 
 /** The log lines of the process around the server. */
 export const SERVE_MESSAGES = messages({
@@ -86,7 +87,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     await refusalPause();
     return EXIT.usage;
   }
-  const { config, composeKept } = read;
+  const { config, composeKept, octets, refusal } = read;
   const processLog = createProcessLog(config.log, loadLate);
   const { log } = processLog;
   const reader = configReader(file);
@@ -99,6 +100,14 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     config,
     loadConfig: () => reader.read(),
     ...(composeKept === undefined ? {} : { keptConfig: { name: CHECKED_CONFIG, compose: composeKept } }),
+    acceptedConfig: {
+      name: ACCEPTED_CONFIG,
+      compose() {
+        const text = reader.octets ?? octets;
+        return text && encodeAcceptedConfig(file ?? DEFAULT_CONFIG_FILE, text);
+      },
+    },
+    refusedConfig: refusal,
     clock: systemClock,
     timers: systemTimers,
     pause: systemPause,

@@ -1,5 +1,6 @@
 /** Lists the parts from which the daemon is built. */
 import type { Config } from '../config/config.ts';
+import type { ConfigError } from '../config/fault.ts';
 import type { Poll } from '../far-side/far-side.ts';
 import type { Log } from '../log/log.ts';
 import type { LogState } from '../log/pino-log.ts';
@@ -24,6 +25,10 @@ export interface DaemonParts {
     readonly name: string;
     readonly compose: (pause: Pause) => Promise<Uint8Array | undefined>;
   };
+  /** Keeps the configuration in force for a start whose file is refused; `compose` gives nothing where there is no file. */
+  readonly acceptedConfig?: { readonly name: string; readonly compose: () => Uint8Array | undefined };
+  /** The faults of the file, where `config` is not what the file says but what was taken before. */
+  readonly refusedConfig?: ConfigError | undefined;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly pause: Pause;

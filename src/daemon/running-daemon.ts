@@ -1,9 +1,13 @@
 /** The daemon once it answers: reload, report, stop. */
+import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { socketText } from '../protocol/words/address-text.ts';
+import { inBackground } from '../runtime/background.ts';
+import { endsWithin } from '../runtime/clock.ts';
 import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
+import { removeLeftovers, replaceFile } from '../store/file-system.ts';
 import type { DaemonParts } from './parts.ts';
 import { askedRegions, clusterSettings } from './refresh-rooms.ts';
 import { composeStatus, type StatusReport } from './report.ts';
@@ -30,7 +34,7 @@ export class Daemon {
   /** Who may read the pages. */
   #readers: ClientAccess;
   #loadedMs: number;
-  #lastReloadFailed = false;
+  #lastReloadFailed: boolean;
   /** Taken or refused. */
   #reloads = 0;
   #owned = new AsyncDisposableStack();
@@ -45,6 +49,7 @@ export class Daemon {
     this.#startedMs = parts.clock.monotonicMs();
     this.#loadedMs = this.#startedMs;
     this.#config = parts.config;
+    this.#lastReloadFailed = parts.refusedConfig !== undefined;
     this.#readers = new ClientAccess(parts.config.admin.allow);
   }
 
@@ -105,6 +110,8 @@ export class Daemon {
       this.#loadedMs = this.#parts.clock.monotonicMs();
       DAEMON_MESSAGES.reloaded(log);
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'taken' });
+      const keeping = inBackground('other', () => keepAccepted(this.#parts, this.#rooms));
+      await endsWithin(this.#parts.timers, keeping, KEEP_WAIT_MS);
     } catch (error) {
       if (this.#stopping.signal.aborted) return DAEMON_MESSAGES.reloadGivenUp(log);
       this.#lastReloadFailed = true;
@@ -113,6 +120,14 @@ export class Daemon {
       DAEMON_MESSAGES.reloadRefused(log, fields);
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(error) });
     }
+  }
+
+  /** Notes that the file of this start was refused, and that what was taken before serves in its place. */
+  noteRefusedStart(): void {
+    const { log, refusedConfig } = this.#parts;
+    if (refusedConfig === undefined) return;
+    DAEMON_MESSAGES.startedWithAccepted(log, faultFields(refusedConfig));
+    this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(refusedConfig) });
   }
 
   /** Rejects when the daemon stops: a file on a dead disk may never be read. */
@@ -248,6 +263,21 @@ export class Daemon {
     this.#rooms.ending.reason = reason;
     await this.#owned.disposeAsync();
   }
+}
+
+/** A disk that hangs must not hold the next reload, nor the stop. */
+const KEEP_WAIT_MS = 2_000;
+
+/** A start whose file is refused serves with this. Where the disk does not take it, that start has nothing: the store reports the disk. */
+export async function keepAccepted(
+  { config, acceptedConfig, random }: DaemonParts,
+  { files }: Rooms,
+): Promise<void> {
+  const octets = acceptedConfig?.compose();
+  if (acceptedConfig === undefined || octets === undefined) return;
+  const path = join(config.state.directory, acceptedConfig.name);
+  await removeLeftovers(files, path);
+  await replaceFile(files, random, { path, octets }).catch(() => undefined);
 }
 
 /** One sentence for each fault. */

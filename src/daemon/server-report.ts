@@ -62,7 +62,7 @@ export const SERVER_REPORT: RoomReport<ServerStatus> = {
     ),
     gauge(
       'configuration_reload_failed',
-      '1 when the last reload was refused and the older configuration runs on.',
+      '1 when the file was refused, by a reload or a start, and the configuration that was taken last runs.',
       [],
       ({ server }) => single(server.configuration.lastReloadFailed),
     ),
@@ -106,12 +106,12 @@ export const SERVER_REPORT: RoomReport<ServerStatus> = {
 };
 
 const RELOAD_REFUSED =
-  'the last reload was refused: a restart would have only the refused file; `outpost-dns check` lists its faults';
+  'the configuration file was refused: the server runs, and starts again, with what it took last; `outpost-dns check` lists the faults';
 
 function configurationText({ ageSeconds, lastReloadFailed }: ServerStatus['server']['configuration']) {
   const age = ageText(ageSeconds);
   return lastReloadFailed
-    ? toned('doubtful', `the last reload was refused: the configuration of ${age} ago runs on`)
+    ? toned('doubtful', `the file was refused: what was loaded ${age} ago runs on`)
     : `${age} old`;
 }
 
@@ -301,7 +301,16 @@ export const DAEMON_MESSAGES = messages({
       count: 'the number of faults',
       err: 'another error',
     },
-    fix: 'correct the file, run `outpost-dns check`, reload: a restart would refuse the file',
+    fix: 'correct the file, run `outpost-dns check`, reload. A restart before serves with the configuration that was taken last',
+  },
+  startedWithAccepted: {
+    level: 'error',
+    text: 'configuration refused: serving with the one that was taken last',
+    fields: {
+      faults: 'path, message and fix of each fault',
+      count: 'the number of faults',
+    },
+    fix: 'correct the file, run `outpost-dns check`, reload',
   },
   needsRestart: {
     level: 'warn',

@@ -78,7 +78,7 @@ t.test('the other rows', async (t) => {
   t.match(text(report({ state: { ...state, faults: ['x: corrupt'] } })), 'x: corrupt');
   t.match(
     text(serverReport({ configuration: { ageSeconds: 7200, lastReloadFailed: true } })),
-    'the last reload was refused: the configuration of 2 h ago runs on',
+    'the file was refused: what was loaded 2 h ago runs on',
   );
   const [up] = report().upstreams;
   t.match(text(report({ upstreams: [{ ...up!, isHealthy: false }] })), /10\.0\.0\.2:53 {2}down/);
