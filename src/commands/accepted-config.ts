@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path';
 import { MAX_OCTETS, probableStateDirectory, type ReadFile } from '../config/source-text.ts';
+import { createSha256 } from '../runtime/checksum.ts';
 import type { ReadRequest } from './config-thread.ts';
 
 /** The name of the file in the state directory. */
@@ -16,7 +17,6 @@ const LINE_END = 0x0a;
 /** A path has 4,096 octets at most, and JSON writes an octet as six at most. */
 const MAX_HEAD_OCTETS = 32_768;
 
-/** Called after a start: a start alone does without Node's crypto. */
 export function encodeAcceptedConfig(file: string, text: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`${JSON.stringify({ file, sha256: digestOf(file, text) })}\n`), text]);
 }
@@ -45,6 +45,8 @@ export async function readAcceptedConfig(
 }
 
 function digestOf(file: string, text: Uint8Array): string {
-  const { createHash } = process.getBuiltinModule('node:crypto');
-  return createHash('sha256').update(`${file}\n`).update(text).digest('hex');
+  const sum = createSha256();
+  sum.update(Buffer.from(`${file}\n`));
+  sum.update(text);
+  return Buffer.from(sum.digest()).toString('hex');
 }
