@@ -59,7 +59,10 @@ t.test('troubles are said in words, before everything else', async (t) => {
     /^.*the endpoints cannot be saved, and a restart would serve older addresses: ENOSPC/,
   );
   const configuration = { ageSeconds: 60, lastReloadFailed: true };
-  t.match(words(serverReport({ configuration })), 'the configuration file was refused: the server runs, and starts again, with what it took last');
+  t.match(
+    words(serverReport({ configuration })),
+    'the configuration file was refused: the server runs, and starts again, with what it took last',
+  );
   const nameless = {
     name: 'gone.example',
     type: 'A',
