@@ -227,7 +227,8 @@ export const ALERTS: readonly Alert[] = [
     severity: 'warning',
     expr: `${series('configuration_reload_failed')} == 1`,
     for: '2m',
-    summary: '{{ $labels.instance }} refused its configuration file: it serves with the one that it took last.',
+    summary:
+      '{{ $labels.instance }} refused its configuration file: it serves with the one that it took last.',
     fix: 'outpost-dns check lists its faults. Correct them, then systemctl reload outpost-dns.',
     page: 'docs/configuration.md',
   },
