@@ -92,8 +92,9 @@ export const MAX_POINTED = 0x3fff;
 export const walked = { octets: 0 };
 
 /**
- * The offset after the name at `start`, or -1 when any part of it is broken. Each pointer has to point back, and the labels
- * have to lie inside the message. The whole name has to fit 255 octets.
+ * The offset after the name at `start`, or -1 when any part of it is broken. Each pointer has to point back, to labels that end
+ * before the part of the name that points there (RFC 1035 section 4.1.4: to a prior occurrence). Otherwise a name could run on
+ * through the fields of its own record into a record that is left out. The whole name has to fit 255 octets.
  */
 export function wholeNameEnd(message: Uint8Array, start: number): number {
   let at = start;
@@ -101,17 +102,19 @@ export function wholeNameEnd(message: Uint8Array, start: number): number {
   let end = -1;
   let octets = 1;
   let pointers = 0;
-  while (at < message.length) {
+  let limit = message.length;
+  while (at < limit) {
     const length = message[at] ?? 0;
     if (length === 0) {
       walked.octets += octets;
       return end < 0 ? at + 1 : end;
     }
     if (length >= POINTER) {
-      if (at + 2 > message.length || ++pointers > MAX_POINTERS) return -1;
+      if (at + 2 > limit || ++pointers > MAX_POINTERS) return -1;
       const target = pointerAt(message, at);
       if (target >= segment || target < HEADER_OCTETS) return -1;
       if (end < 0) end = at + 2;
+      limit = segment;
       segment = target;
       at = target;
       continue;
