@@ -132,7 +132,7 @@ const flushBody = z.strictObject({
   name: z.string(),
   /** Every name under it, too. */
   below: z.boolean(),
-  /** Drops answers although no upstream could give others now. */
+  /** Drops all answers although no upstream could give others now. */
   evenInCut: z.boolean().optional(),
   /** The user who gives the command. */
   by: z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a text of 1 to 255 printable characters'),
@@ -168,14 +168,18 @@ export function flushRoutes(control: FlushControl): readonly ControlRoute[] {
     controlRoute('POST', FLUSH_PATH, flushBody, (body) => {
       const name = control.normalName(body.name);
       if (name === undefined) return notADomainName(body.name, ', or . with --below for everything');
-      const cut = body.evenInCut === true ? undefined : control.cutText();
+      const isGuarded = body.below && name === '.' && body.evenInCut !== true;
+      const cut = isGuarded ? control.cutText() : undefined;
       if (cut !== undefined)
-        return new ControlRefusal(409, `${cut}: nothing could replace a dropped answer`, WAIT);
+        return new ControlRefusal(409, `${cut}: nothing could replace the dropped answers`, WAIT);
       return control.flush({ ...body, name });
     }),
   ];
 }
 
-/** A habit of many operators in an outage is to empty caches first. Here the kept answers are all that the site has. */
+/**
+ * A habit of many operators in an outage is to empty caches first. Here the kept answers are all that the site has. A name of its
+ * own is different: its answer does harm, or its upstream is on the site.
+ */
 const WAIT =
-  'wait until "outpost-dns status" shows the link connected, or add --even-in-cut where the answer does harm';
+  'name the domain whose answers do harm, wait until "outpost-dns status" shows the link connected, or add --even-in-cut';

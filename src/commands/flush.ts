@@ -26,7 +26,7 @@ export function define(command: Command, { ended }: Run): void {
   command
     .argument('<name>', 'domain name')
     .option('--below', 'every name under it, too')
-    .option('--even-in-cut', 'drop the answers although no upstream can replace them now')
+    .option('--even-in-cut', 'for all names: drop the answers although no upstream can replace them now')
     .option(...OPTION.config)
     .addOption(stateOption(command))
     .option(...OPTION.json)
