@@ -179,23 +179,27 @@ export class BatchedUdpListener implements UdpListener {
     const open = this.#open;
     if (open === undefined || this.#drain.isClosing) return;
     const { clock } = this.#context;
-    const untilMs = clock.monotonicMs() + TURN_MS;
+    let nowMs = clock.monotonicMs();
+    const untilMs = nowMs + TURN_MS;
     let taken = 0;
     for (let count = 1; this.#load.isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count) {
       if (taken > 0 && this.#nowMs >= untilMs) return;
       count = this.#answerThenTake(open);
     }
     if (this.#load.isLight) return;
+    // the load has just become heavy: part of the turn is over
+    if (taken > 0) nowMs = this.#nowMs;
     const { received } = open.buffers;
     for (let most = 0, count = 0; count === most && taken < TURN_BUDGET; taken += count) {
-      most = Math.min(this.#pace.most, TURN_BUDGET - taken);
+      const beforeMs = nowMs;
+      most = Math.min(this.#pace.within(untilMs - nowMs), TURN_BUDGET - taken);
       count = received.receive(open.fd, most);
       this.#received(count);
       for (let slot = 0; slot < count; slot++) this.#answerSlot(received, slot);
       this.#flush();
-      const nowMs = clock.monotonicMs();
-      this.#pace.note(count, nowMs - this.#nowMs);
-      if (nowMs >= untilMs) return;
+      nowMs = clock.monotonicMs();
+      this.#pace.note(count, nowMs - beforeMs);
+      if (!this.#pace.hasTime(untilMs - nowMs)) return;
     }
   }
 
@@ -439,16 +443,27 @@ class LightLoad {
   }
 }
 
-/** The first queries of a process take a quarter of a millisecond each: their code is new. */
+/** A call takes this many at least: with fewer it would cost more than their answers. */
 const FEWEST = 4;
+/** What a datagram takes at the start: its code is new. */
+const COLD_MS = TURN_MS / FEWEST;
+/** No datagram takes less; and a clock may stand still. */
+const FASTEST_MS = TURN_MS / TURN_BUDGET;
 
-/** How many datagrams one call takes: the datagrams before say for how many of them a turn has time. */
+/** How many datagrams a call takes: as many as there is time for, if each takes as long as each of the call before. */
 class Pace {
-  most = FEWEST;
+  #eachMs = COLD_MS;
+
+  within(restMs: number): number {
+    return Math.min(BATCH, Math.max(FEWEST, Math.floor(restMs / this.#eachMs)));
+  }
+
+  /** Whether the rest of a turn is worth a call. */
+  hasTime(restMs: number): boolean {
+    return restMs >= FEWEST * this.#eachMs;
+  }
 
   note(count: number, tookMs: number): void {
-    if (count <= 0) return;
-    const enough = tookMs > 0 ? Math.floor((count * TURN_MS) / tookMs) : BATCH;
-    this.most = Math.min(BATCH, Math.max(FEWEST, enough));
+    if (count > 0) this.#eachMs = Math.max(FASTEST_MS, tookMs / count);
   }
 }
