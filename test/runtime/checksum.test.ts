@@ -20,15 +20,17 @@ t.test('the sums of FIPS 180-4', (t) => {
 
 t.test('pieces of every length, also views into larger memory, and two sums at a time', (t) => {
   const other = createSha256();
+  const otherOctets: Uint8Array[] = [];
   for (let length = 0; length < 300; length++) {
     const memory = new Uint8Array(length + 20).map((_, at) => at * 7 + length);
     const octets = memory.subarray(9, 9 + length);
     const sum = createSha256();
     for (let at = 0; at < length; at += 1 + (at % 67)) sum.update(octets.subarray(at, at + 1 + (at % 67)));
     other.update(octets);
+    otherOctets.push(octets);
     t.equal(hex(sum.digest()), createHash('sha256').update(octets).digest('hex'), `${length} octets`);
   }
-  t.match(hex(other.digest()), /^[0-9a-f]{64}$/);
+  t.equal(hex(other.digest()), createHash('sha256').update(Buffer.concat(otherOctets)).digest('hex'));
   t.end();
 });
 

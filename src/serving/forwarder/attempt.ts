@@ -54,7 +54,10 @@ export class UpstreamFeatures {
   #udpAgainAtMs = 0;
   #caseLosses = 0;
   #caseLostUntilMs = Number.NEGATIVE_INFINITY;
-  /** When a name was answered in its own case. Names as octets: the confirmation of a failure (`NameHealth` of upstream-client.ts) asks for the same octets. */
+  /**
+   * When a name was answered in its own case. Names as octets: the confirmation of a failure (`NameHealth` of upstream-client.ts)
+   * asks for the same octets.
+   */
   readonly #ownCaseAtMs = new WeakMap<Uint8Array, number>();
   readonly #onCaseLost: () => void;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;

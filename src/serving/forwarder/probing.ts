@@ -2,15 +2,15 @@
  * Probes of upstreams in doubt: questions of our own that show whether an upstream still answers anything.
  *
  *     what is asked   first the question that answered the last probe, `. NS` before any did: one question is enough for an
- *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before (`KnownQuestions` of upstream-client.ts):
- *                     filters drop `. NS`, and with the link an upstream may lose all names except those of its own site. The
- *                     first question goes without EDNS, too: where only this one is answered, a firewall drops EDNS
+ *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before
+ *                     (`KnownQuestions` of upstream-client.ts): filters drop `. NS`, and with the link an upstream may lose
+ *                     all names except those of its own site. The first question goes without EDNS, too: where only this one
+ *                     is answered, a firewall drops EDNS
  *     when            after a first failure, then repeatedly until the upstream is up and has answered often enough, with
  *                     growing pauses while it is down. Clients may ask other upstreams meanwhile, or nothing
  *
  * At most one probe of an upstream is under way, and at most one waits.
  */
-
 import type { Timers } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { AttemptListener } from './attempt.ts';
