@@ -32,7 +32,7 @@ const TURN_BUDGET = 256;
  */
 const TURN_MS = 1;
 
-/** Queries of the process before this one that are answered in one turn of the loop: the code is cold, and each goes to an upstream. */
+/** Queries of the process before this one that are answered in one turn of the loop, at most: each goes to an upstream. */
 const LEFT_PER_TURN = 16;
 
 /** Clients that are kept to be used again, of each socket: as many queries wait at a time where thousands come in a second. */
@@ -224,19 +224,27 @@ export class BatchedUdpListener implements UdpListener {
     else this.#load.note(count, this.#nowMs);
   }
 
-  /** Answers what a process before this one was asked and did not answer. */
-  #answerLeft(left: LeftQuery[]): void {
-    if (left.length === 0) return;
+  /** Answers what a process before this one was asked and did not answer, from the query at `from` on. */
+  #answerLeft(left: readonly LeftQuery[], from = 0): void {
+    if (from >= left.length) return;
     setImmediate(() => {
-      this.#nowMs = this.#context.clock.monotonicMs();
-      for (const { octets, name, info } of left.splice(0, LEFT_PER_TURN)) {
-        const words = new Uint32Array(name.buffer);
-        const sender = { words, wordAt: 0, info: info ?? words, infoAt: info === undefined ? -1 : 0 };
-        this.#answer(octets, 0, octets.length, name, sender);
-      }
+      const { clock } = this.#context;
+      this.#nowMs = clock.monotonicMs();
+      const untilMs = this.#nowMs + TURN_MS;
+      let at = from;
+      do this.#answerOneLeft(left[at++]);
+      while (at < left.length && at < from + LEFT_PER_TURN && clock.monotonicMs() < untilMs);
       this.#flush();
-      this.#answerLeft(left);
+      this.#answerLeft(left, at);
     });
+  }
+
+  #answerOneLeft(one: LeftQuery | undefined): void {
+    if (one === undefined) return;
+    const { octets, name, info } = one;
+    const words = new Uint32Array(name.buffer);
+    const sender = { words, wordAt: 0, info: info ?? words, infoAt: info === undefined ? -1 : 0 };
+    this.#answer(octets, 0, octets.length, name, sender);
   }
 
   #answerSlot(received: DatagramBatch, slot: number): void {
