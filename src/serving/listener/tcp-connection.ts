@@ -89,6 +89,11 @@ export class TcpConnection {
     return (this.#inFlight > 0 || this.#isProceeding) && this.#socket.writableLength === 0;
   }
 
+  /** Whether octets of the client wait for their turn: the frame that was incomplete may be whole by now. */
+  get isDelayed(): boolean {
+    return this.#isProceeding;
+  }
+
   /** Reads nothing more; ends when every query is answered and the kernel has taken the replies. */
   finish(reason: number): void {
     this.#endReason = reason;
@@ -109,7 +114,7 @@ export class TcpConnection {
 
   /** Ends the connection if it has been idle, or busy with one frame, for too long. */
   expire(nowMs: number, idleMs: number, frameMs: number): void {
-    if (this.incompleteSinceMs >= 0 && nowMs - this.incompleteSinceMs > frameMs) {
+    if (!this.isDelayed && this.incompleteSinceMs >= 0 && nowMs - this.incompleteSinceMs > frameMs) {
       this.destroy(COUNT.tcpClosedSlowFrame);
       return;
     }

@@ -315,7 +315,7 @@ function makeRoom(connections: ReadonlySet<TcpConnection>): boolean {
   let incomplete: TcpConnection | undefined;
   let idle: TcpConnection | undefined;
   for (const connection of connections) {
-    const sinceMs = connection.incompleteSinceMs;
+    const sinceMs = connection.isDelayed ? -1 : connection.incompleteSinceMs;
     if (sinceMs >= 0 && sinceMs < (incomplete?.incompleteSinceMs ?? Number.POSITIVE_INFINITY))
       incomplete = connection;
     if (!connection.isWaiting && connection.activeMs < (idle?.activeMs ?? Number.POSITIVE_INFINITY))

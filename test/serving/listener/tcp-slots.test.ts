@@ -296,3 +296,34 @@ t.test('a connection whose queries wait for their turn makes no room for a new c
   await next?.closed();
   t.same([counters.get('tcpMadeRoom'), counters.get('tcpOverLimit')], [0, 1]);
 });
+
+t.test('nor does a connection whose frame has become whole while it waits for its turn', async (t) => {
+  const time = new VirtualTime();
+  const { port, slots, counters, intake } = await listenTcp(t, {
+    clock: time,
+    timers: time,
+    limits: { connections: 2, frameMs: 3_000, idleMs: 1_000_000 },
+  });
+  const [split, idle] = await connected(t, slots, port, 2);
+  const octets = frame(query(2));
+  split?.socket.write(Buffer.concat([frame(query(1)), octets.subarray(0, 7)]));
+  t.same(ids((await split?.atLeast(1)) ?? []), [1]);
+  const { sharedTurn } = slots;
+  const isOver = sharedTurn.isOver.bind(sharedTurn);
+  let isAsked = false;
+  sharedTurn.isOver = () => {
+    isAsked = true;
+    return true;
+  };
+  split?.socket.write(octets.subarray(7));
+  await eventually(() => isAsked, 'the rest has come, and waits');
+  await time.advance(3_500);
+  const next = new TcpClient(t, port);
+  await idle?.closed();
+  sharedTurn.isOver = isOver;
+  t.same(ids((await split?.atLeast(2)) ?? []), [1, 2]);
+  next.send(query(3));
+  t.same(ids(await next.atLeast(1)), [3]);
+  t.same([counters.get('tcpMadeRoom'), counters.get('tcpClosedSlowFrame')], [1, 0]);
+  t.equal(intake.counters.get('receivedTcp'), 3);
+});
