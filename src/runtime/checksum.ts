@@ -3,7 +3,7 @@
  * and a checksum in JavaScript was a fifteenth of a start. It refuses to know what is summed up, and keeps no secret.
  */
 
-export interface Sha256 {
+interface Sha256 {
   update(octets: Uint8Array): void;
   /** To be called once. */
   digest(): Uint8Array;

@@ -21,7 +21,7 @@ import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import { LOWER_CASE } from '../../protocol/words/name.ts';
 
 /** `nodata` is NOERROR without a record of the type asked for (RFC 2308 section 2.2). */
-export const ANSWER_KINDS = ['positive', 'nodata', 'nxdomain', 'failure'] as const;
+const ANSWER_KINDS = ['positive', 'nodata', 'nxdomain', 'failure'] as const;
 export type AnswerKind = (typeof ANSWER_KINDS)[number];
 
 export interface CachedAnswer {

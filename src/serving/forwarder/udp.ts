@@ -10,7 +10,7 @@
  * kernel drops.
  *
  * Where C can be called, the sockets are opened without `node:dgram`, whose objects cost more than the exchanges: `BatchedUdpSockets`.
- * Each takes few system calls. All are watched together, so that one turn of the event loop takes every reply.
+ * Each takes few system calls. All are watched together, so that one call finds those that have replies.
  */
 import { createSocket } from 'node:dgram';
 import { getSystemErrorName } from 'node:util';
@@ -44,7 +44,7 @@ export interface UdpOptions extends Omit<TransportContext, 'timers'> {
   readonly openUdp?: OpenUdpSocket | undefined;
 }
 
-export interface UpstreamSocket {
+interface UpstreamSocket {
   send(octets: Uint8Array): void;
   close(): void;
 }

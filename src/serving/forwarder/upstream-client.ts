@@ -461,7 +461,7 @@ const CONFIRM_AFTER_MS = 1_000;
 const CONFIRM_DOUBLINGS = 2;
 
 /** Gathers what the replies and the silence of one upstream say about names, and confirms a name's first failure. */
-export class NameHealth {
+class NameHealth {
   readonly suffixes = new SuffixHealth();
   readonly known = new KnownQuestions();
   readonly #upstream: WatchedUpstream;

@@ -1,6 +1,6 @@
 /**
- * UDP in batches. When datagrams wait, they are received 64 at a time with one call, answered in place, and the replies sent
- * with one call. Replies that come later are sent together, at the end of the turn of the loop that brought them.
+ * UDP in batches. When datagrams wait, one call receives up to 64, as many as there is time for. They are answered in place, and
+ * one call sends the replies. Replies that come later are sent together, at the end of the turn of the loop that brought them.
  *
  * Under light load each datagram stays in the socket until its reply is sent. So a process that is killed in between loses no
  * query where the service manager holds the socket: the next process finds the query there, and answers it. A query that waits
