@@ -2,9 +2,10 @@
  * Findings about the upstreams: each is asked for an endpoint, and for a name that only an outpost-dns answers. Upstreams of a zone
  * are asked for the zone.
  */
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import ipaddr from 'ipaddr.js';
 import type { Config } from '../../config/config.ts';
+import type { TransportName } from '../../config/kinds/upstream.ts';
 import { composeOwnQuery } from '../../protocol/wire/query.ts';
 import { TYPE } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
@@ -96,21 +97,14 @@ function ask(upstream: Upstream, name: string, qtype: number, overTcp = false, w
   const wholeTime = { ...common, overTcp: true, timeoutMs: ATTEMPT_MS * ATTEMPTS };
   if (transport === undefined)
     return exchange(overTcp ? wholeTime : { ...common, timeoutMs: ATTEMPT_MS, attempts: ATTEMPTS });
-  const open = CONNECTIONS.get(transport);
-  const detail = `this command cannot ask over "${transport}"`;
-  return open === undefined
-    ? { kind: 'failed' as const, detail }
-    : exchange({ ...wholeTime, connect: () => open(upstream) });
+  return exchange({ ...wholeTime, connect: () => CONNECTIONS[transport](upstream) });
 }
 
-/** By the name of the transport: a further transport that frames its messages as TCP does is a row here. */
-const CONNECTIONS = new Map([
-  [
-    'tls',
-    ({ address, port, serverName }: Upstream) =>
-      connectTls({ host: address, port, servername: serverName, ALPNProtocols: ['dot'] }),
-  ],
-]);
+/** Every transport that may be configured has a row: an upstream that is not asked must not be called silent. */
+const CONNECTIONS: Readonly<Record<TransportName, (upstream: Upstream) => TLSSocket>> = {
+  tls: ({ address, port, serverName }) =>
+    connectTls({ host: address, port, servername: serverName, ALPNProtocols: ['dot'] }),
+};
 
 /** `isCut`: AWS cannot be reached either, so silent upstreams are part of the cut. */
 export function upstreamFindings(

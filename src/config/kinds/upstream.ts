@@ -10,16 +10,21 @@ export interface UpstreamServer extends SocketAddress {
   /** In canonical form: for logs and metrics. */
   readonly text: string;
   /** The only transport that may be used; without it UDP, and TCP where UDP fails. */
-  readonly transport?: string;
+  readonly transport?: TransportName;
   /** The name that the upstream's certificate must be valid for. */
   readonly serverName?: string;
 }
 
 const DNS_PORT = 53;
 /** The transports that may be named, each with its port and its name in faults: a new encrypted transport is a row here. */
-export const SCHEMES = new Map([
-  ['tls', { port: 853, words: 'DNS on TLS' }], // RFC 7858 section 3.1
-]);
+const TRANSPORTS = {
+  tls: { port: 853, words: 'DNS on TLS' }, // RFC 7858 section 3.1
+};
+export type TransportName = keyof typeof TRANSPORTS;
+/** The same by the scheme of a URL. */
+export const SCHEMES = new Map<string, { readonly port: number; readonly words: string }>(
+  Object.entries(TRANSPORTS),
+);
 
 export function upstream() {
   return textKind(readUpstream, {
@@ -31,8 +36,7 @@ export function upstream() {
 
 export function readUpstream(text: string): Reading<UpstreamServer> {
   const [, scheme = '', rest = ''] = /^(\w+):\/\/(.*)$/s.exec(text) ?? [];
-  const transport = SCHEMES.get(scheme);
-  if (transport !== undefined) return readEncrypted(rest, scheme, transport.port);
+  if (isTransport(scheme)) return readEncrypted(rest, scheme, SCHEMES.get(scheme)?.port ?? DNS_PORT);
   if (scheme !== '') {
     const others = [...SCHEMES].map(([name, { words }]) => `${name}:// before it for ${words}`);
     const fix = `write an address alone for DNS on UDP and TCP, or ${others.join(', or ')}`;
@@ -44,7 +48,7 @@ export function readUpstream(text: string): Reading<UpstreamServer> {
   return 'value' in socket ? { value: { text: socketText(socket.value), ...socket.value } } : socket;
 }
 
-/** As other servers write it: dnsmasq has a port after "#", Unbound after "@", before the name. systemd-resolved has a name after "#". */
+/** As other servers write it: dnsmasq `192.0.2.1#53`, Unbound `192.0.2.1@853#name`, systemd-resolved `192.0.2.1#name`. */
 function foreignForm(text: string): Reading<never> | undefined {
   const [form, address = '', sign, port, name = ''] = /^([^#@]+)([#@])([0-9]+)(#.+)?$/s.exec(text) ?? [];
   if (form !== undefined) {
@@ -56,7 +60,11 @@ function foreignForm(text: string): Reading<never> | undefined {
   return { message: 'a name after "#" goes with tls://', fix: `write tls://${text}` };
 }
 
-function readEncrypted(text: string, transport: string, defaultPort: number): Reading<UpstreamServer> {
+function isTransport(scheme: string): scheme is TransportName {
+  return SCHEMES.has(scheme);
+}
+
+function readEncrypted(text: string, transport: TransportName, defaultPort: number): Reading<UpstreamServer> {
   const hash = text.indexOf('#');
   const socket = readUpstreamSocket(hash === -1 ? text : text.slice(0, hash), defaultPort);
   if (!('value' in socket)) return socket;
