@@ -8,8 +8,8 @@ const words = process.argv.slice(2);
 const signals = words.includes('serve') ? catchSignals() : undefined;
 loadWithNodesCode();
 
-// Compiled code is for one kind of processor. Where the delivered code is for another kind, and its folder cannot be written,
-// the folder of the service takes its place, for the threads too.
+// Node's compile cache is for one kind of processor. Where the delivered cache is for another kind and cannot be written, the
+// cache folder of the service takes its place, for the threads too.
 const { CACHE_DIRECTORY } = process.env;
 if (signals && CACHE_DIRECTORY !== undefined && getCompileCacheDir() === undefined) {
   enableCompileCache({ directory: CACHE_DIRECTORY });

@@ -23,7 +23,7 @@ const answerBody = z.object({
   step: z.string(),
   /** Why this step stands in the list. */
   why: z.string(),
-  /** The origin, as the metric `outpost_dns_responses_total` counts it. */
+  /** The origin, as the metric `outpost_dns_answers_total` counts it. */
   origin: z.string(),
   /** Absent where only upstreams know the answer. */
   rcode: z.string().optional(),

@@ -1,6 +1,6 @@
 /**
- * The configuration file: its text, read once and bounded, to plain data with the place of every value. YAML 1.2 core only:
- * no other tags, no merge keys, no directives, one document. Depth, aliases and the count of nodes are bounded.
+ * Parses the text of the configuration file into plain data with the place of every value. It opens no file. YAML 1.2 core
+ * only: no other tags, no merge keys, no directives, one document. Depth, aliases and the count of nodes are bounded.
  */
 import {
   type Alias,

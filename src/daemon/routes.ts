@@ -1,4 +1,7 @@
-/** Computes the route of each name from the configuration, once. The work has steps: queries wait meanwhile, and zones may be thousands. */
+/**
+ * Computes the route of each name from the configuration, once. In steps, because there may be thousands of zones and queries
+ * must not wait.
+ */
 import type { Config } from '../config/config.ts';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import { isLoopbackText } from '../protocol/words/address-text.ts';
@@ -133,7 +136,10 @@ const AMAZON = new ClientAccess(['169.254.169.253/32', 'fd00:ec2::253/128']);
 /** The name of the group of upstreams on the site. No operator has a reason to write a zone with this name. */
 const GROUP_NAME = '_outpost-dns.home.arpa';
 
-/** The route of names that a site may have for itself. `undefined`: these names are denied at once. `all` is the default group. */
+/**
+ * The route of names that a site may have for itself. `undefined` instead of an object: these names are denied at once. `all` is
+ * the default group.
+ */
 export function siteNames(config: Config, all: UpstreamGroup): SiteNames<UpstreamGroup> | undefined {
   return config.forward.siteNames === 'never' ? undefined : { route: siteGroup(config, all) };
 }

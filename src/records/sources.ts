@@ -1,7 +1,7 @@
 /**
  * Holds the one table of sources: the origins of an endpoint's addresses, and the facts about each source wherever it is
  * named. Schema, file formats, schedules, warnings, metrics and link evidence read it. It refuses to know how a source asks:
- * that is written where the source is built.
+ * far-side/ knows that, and refresh/cluster-sources.ts for `dns`.
  */
 
 import { partitionOf } from '../protocol/words/aws-partitions.ts';

@@ -87,7 +87,7 @@ function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: st
   return found;
 }
 
-/** `aws eks get-token`, also behind another command, and aws-iam-authenticator. `get-token` is a word of kubelogin, too. */
+/** `aws eks get-token`, also behind another command, or aws-iam-authenticator. `get-token` alone proves nothing: kubelogin has it too. */
 function isOfAws(exec: readonly string[]): boolean {
   return exec.includes('aws') || basename(exec[0] ?? '').startsWith('aws');
 }

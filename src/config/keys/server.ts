@@ -220,7 +220,7 @@ function isOverlapping(one: SocketAddress | undefined, other: SocketAddress | un
 }
 
 /**
- * Addresses of every host, listed or not. The rest of 127.0.0.0/8 is no address of an interface, so a wildcard does not bind it.
+ * Addresses of every host, listed or not. The rest of 127.0.0.0/8 is no address of an interface, and a wildcard is not taken for it.
  * Other programs use it: systemd's stub resolver has 127.0.0.53.
  */
 const EVERY_HOST: ReadonlySet<string> = new Set(['127.0.0.1', '::1']);

@@ -97,7 +97,7 @@ const DEFAULTS = {
   credentialProcessTimeoutMs: 8000,
 };
 
-/** The second corrects a clock that is 4 minutes off and more; a third would only stretch a poll in an outage. */
+/** The second attempt corrects a clock that is 4 minutes off or more; a third attempt would only stretch a poll in an outage. */
 const ATTEMPTS = 2;
 
 /** Makes the clients. `dispose` destroys every socket; calls that still run fail. */

@@ -1,13 +1,13 @@
 /**
  * Decides which addresses a cluster gets: compares the answers of the sources, and guards the change. The table of `compare`:
  *
- *     name sources                    interface sources   served
- *     agree, or are a subset          available           the addresses of the name
- *     overlap in part                 available           the overlap; the rest is reported
- *     disjoint                        available           the addresses of the interfaces; disagreement reported
- *     unavailable or empty            available           the addresses of the interfaces
- *     available                       unavailable         the addresses of the name
- *     nothing usable                  nothing usable      the addresses that were served before, for ever
+ *        name sources             interface sources      served
+ *     1  agree, or are a subset   available              the addresses of the name
+ *     2  overlap in part          available              the overlap; the rest is reported
+ *     3  disjoint                 available              the addresses of the interfaces; disagreement reported
+ *     4  unavailable or empty     available              the addresses of the interfaces
+ *     5  available                unavailable or empty   the addresses of the name
+ *     6  nothing usable           nothing usable         the addresses that were served before, for ever
  *
  * The room reconcile/ is the pure middle of the refresh journey: plan [ compare -> guard ]. It refuses to
  * know sockets, clients, clocks and files: time comes in as a number, chance as a fraction. The name sources speak DNS (RFC
@@ -97,31 +97,31 @@ export function compare(
 ): Comparison {
   const byName = union(names);
   const byInterfaces = union(interfaces);
-  // row 6, "nothing usable | nothing usable": the caller keeps what was served before
+  // row 6: the caller keeps the addresses that were served before
   if (byName.size === 0 && byInterfaces.size === 0)
     return { candidate: [], basis: 'none', isTwoSided: false };
-  // row 5, "available | unavailable": the name's addresses
+  // row 5
   if (byInterfaces.size === 0) {
     const doubt = doubtAboutInterfaces(byName, interfaces);
     return { candidate: [...byName], basis: 'name', isTwoSided: false, ...doubt };
   }
-  // row 4, "unavailable, or empty | available": the interfaces' addresses
+  // row 4
   if (byName.size === 0) {
     const doubt = doubtAboutNames(names, byInterfaces);
     return { candidate: [...byInterfaces], basis: 'interfaces', isTwoSided: false, ...doubt };
   }
   const both = [...byName].filter((address) => byInterfaces.has(address));
-  // row 1, "agree with, or are a subset of, the interfaces | available": the name's addresses
+  // row 1
   if (both.length === byName.size) return { candidate: [...byName], basis: 'name', isTwoSided: true };
   const onlyByName = [...byName].filter((address) => !byInterfaces.has(address));
   const onlyByInterfaces = [...byInterfaces].filter((address) => !byName.has(address));
   const disagreement = { onlyByName, onlyByInterfaces };
   const cause = onlyByName.some(isPublic) ? ({ likelyCause: 'public-access' } as const) : {};
-  // row 3, "disjoint | available": the interfaces' addresses, disagreement reported
+  // row 3
   if (both.length === 0) {
     return { candidate: [...byInterfaces], basis: 'interfaces', isTwoSided: true, disagreement, ...cause };
   }
-  // row 2, "overlap in part | available": the overlap; the rest is reported
+  // row 2
   return { candidate: both, basis: 'overlap', isTwoSided: true, disagreement, ...cause };
 }
 

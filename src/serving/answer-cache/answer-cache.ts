@@ -274,7 +274,7 @@ export class AnswerCache {
   }
 
   /**
-   * Takes back an entry that `entries` of another process gave, with its ages brought up to date; those used last come first.
+   * Takes back an entry that `entries` of another process gave, with its ages brought up to date; the most recently used come first.
    * It replaces no newer answer, and evicts none.
    */
   load(entry: AnswerEntry, nowMs: number): LoadVerdict {
@@ -283,7 +283,7 @@ export class AnswerCache {
   }
 
   /**
-   * Run this after loading: the answer that was loaded first was used last, but lru-cache takes that answer for the oldest.
+   * Run this after loading: the answer that was loaded first is the most recently used, and lru-cache takes it for the oldest.
    * Yields where the caller may pause.
    */
   restoreOrder(nowMs: number): Generator<undefined, void> {

@@ -472,7 +472,10 @@ export const FLOAT = {
 } as const;
 export const FLOATS = 11;
 
-/** Places in `ints`, from `(slot & IN_PAGE) * INTS` on. */
+/**
+ * Places in `ints`, from `(slot & IN_PAGE) * INTS` on. They begin after the floats: both are views of one buffer, and seven
+ * floats take fourteen places here.
+ */
 export const INT = {
   key: 14,
   /** The next slot of the chain, plus one; for a free slot the next free slot, plus one. */

@@ -215,7 +215,10 @@ function findAt({ byType, noData }: ApexFindings, qtype: number): EndpointFindin
 
 const servedTexts = new WeakMap<EndpointRecord, string>();
 
-/** The values of a record that answers are composed from. A confirmation changes none of them. */
+/**
+ * The values of a record that answers are composed from. A confirmation changes none of them. Cluster and Region are among
+ * them, because the text at `_status` is found by them.
+ */
 function servedText(record: EndpointRecord): string {
   const known = servedTexts.get(record);
   if (known !== undefined) return known;

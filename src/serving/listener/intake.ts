@@ -89,7 +89,7 @@ export class Intake {
 
   /**
    * Takes the message in `message` from `start` to `end`, as `turn`. Writes the reply into the turn's reply space and
-   * returns its octets, NO_REPLY, or PENDING: then call `later`.
+   * returns its octets, NO_REPLY, or PENDING: then call `answerLater`.
    */
   receive(message: Uint8Array, start: number, end: number): number {
     const { counters, turn } = this;

@@ -57,7 +57,10 @@ export interface ResolverDeps extends ResolverOptions {
 
 /** The forwarder, as far as the resolver needs it. The query's class is always IN. */
 export interface Upstreams {
-  /** Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. Keeps `query`. */
+  /**
+   * Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. It holds `query` until
+   * then: the caller must not fill it again.
+   */
   forwardTo(query: Query, route: Route, reply: Reply<Fetched>): void;
   /** Whether no upstream of the route answers, at all or for this suffix. Makes no object. */
   isCut(query: Query, route: Route): boolean;
@@ -81,7 +84,7 @@ export type Fetched =
       readonly kind: 'failed';
       readonly extendedError: number;
       readonly reason: ForwardFailureReason;
-      /** `false`: no upstream was asked, because all are known to be down. */
+      /** `false`: no upstream was asked, because of earlier failures: all are down, or none answers for this suffix. */
       readonly wasAsked?: false;
     };
 

@@ -50,6 +50,7 @@ export class Resolver implements QueryHandler {
   constructor({ arrange = (steps) => steps, ...options }: ResolverOptions, rules: ResolverRules) {
     const deps = { ...options, rules };
     this.#deps = deps;
+    // The parts need each other. The functions here are first called by a query, when every field is set.
     const fetched = new FetchedAnswers(deps, {
       write: (turn, answer) => this.#orNoDs(turn, this.#write(turn, answer)),
       hasSubstitute: (query, route) => this.#outage.hasSubstitute(query, route),
