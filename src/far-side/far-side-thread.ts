@@ -19,7 +19,7 @@ import type { AwsClientsOptions, AwsIdentities, AwsServices } from './aws/client
 import type { AwsPlace, HandedCredentials, KeptCredentials } from './aws/credentials.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { AwsInspection, CredentialFacts } from './endings.ts';
-import type { ProofRequest } from './handshake.ts';
+import type { CheckRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubernetesSettings } from './kubernetes/identity.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
@@ -50,7 +50,7 @@ export interface Calls {
   readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
   readonly outpost: (request: OutpostRequest, signal: AbortSignal) => Promise<OutpostView>;
-  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<CheckResult>;
+  readonly prove: (request: CheckRequest, signal: AbortSignal) => Promise<CheckResult>;
   /** For `outpost-dns check`; the server never asks for them. */
   readonly aws: (place: AwsPlace, signal: AbortSignal) => Promise<AwsInspection>;
   readonly kubeconfig: (request: KubeconfigRequest, signal: AbortSignal) => Promise<KubeconfigFacts>;

@@ -30,7 +30,7 @@ import { smallNurseries } from '../runtime/memory.ts';
 import type { AwsPlace, KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection } from './endings.ts';
 import type { Calls, FromThread, PollSettings, ThreadData, ToThread } from './far-side-thread.ts';
-import type { ProofRequest } from './handshake.ts';
+import type { CheckRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
 import { FAR_SIDE_MESSAGES, type Outbound } from './outbound.ts';
@@ -106,7 +106,7 @@ export class FarSide implements Disposable {
     this.#ask('head', request, signal).catch(() => 'silent' as const);
 
   /** One handshake with an address. `untried`: it could not be tried. Never rejects. */
-  readonly prove = (request: ProofRequest, signal: AbortSignal): Promise<CheckResult> =>
+  readonly prove = (request: CheckRequest, signal: AbortSignal): Promise<CheckResult> =>
     this.#ask('prove', request, signal).catch(() => ({ kind: 'untried', reason: 'not-asked' }) as const);
 
   /** What AWS says of an Outpost. Never rejects. */

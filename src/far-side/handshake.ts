@@ -17,7 +17,7 @@ import { InnerAbort, type Timers } from '../runtime/clock.ts';
 import { authorityOf, type KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
 
-export interface ProofRequest {
+export interface CheckRequest {
   /** IPv4. */
   readonly address: string;
   readonly port: number;
@@ -58,7 +58,7 @@ export class Prover {
   }
 
   /** Never rejects, and settles soon after its signal is aborted. */
-  async prove(request: ProofRequest, signal: AbortSignal): Promise<CheckResult> {
+  async prove(request: CheckRequest, signal: AbortSignal): Promise<CheckResult> {
     if (this.#running >= MOST_AT_ONCE) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#running++;
     try {
@@ -75,7 +75,7 @@ export class Prover {
 }
 
 async function prove(
-  request: ProofRequest,
+  request: CheckRequest,
   authorities: readonly X509Certificate[],
   signal: AbortSignal,
   timers: Timers,
@@ -113,7 +113,7 @@ async function prove(
 }
 
 /** A connection to the address. Rejects when the signal is aborted. */
-async function reach({ address, port, proxy }: ProofRequest, signal: AbortSignal): Promise<Socket> {
+async function reach({ address, port, proxy }: CheckRequest, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     if (proxy === undefined) {
       const socket = connectTcp({ host: address, port, signal });

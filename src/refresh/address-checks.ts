@@ -9,7 +9,7 @@
  * The checks stay on the site, so they go on through a cut, when they matter most.
  */
 import { connect } from 'node:net';
-import type { ProofRequest } from '../far-side/handshake.ts';
+import type { CheckRequest } from '../far-side/handshake.ts';
 import type { CheckResult, EndpointRecord, KnownAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
@@ -25,12 +25,12 @@ import {
 } from './reconcile/prove.ts';
 
 /** Resolves to what the check showed; never rejects. */
-export type AddressCheck = (request: ProofRequest) => Promise<CheckResult>;
+export type AddressCheck = (request: CheckRequest) => Promise<CheckResult>;
 
 export interface AddressCheckOptions {
   readonly check: AddressCheck;
   /** The request for an address, as the record and the settings are now; undefined where the name is not known yet. */
-  readonly requestFor: (address: string) => ProofRequest | undefined;
+  readonly requestFor: (address: string) => CheckRequest | undefined;
   readonly intervalMs: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
@@ -143,7 +143,7 @@ export class AddressChecks {
   }
 
   /** A check that rejects, or that does not end, says nothing about the address. */
-  #resultOf(request: ProofRequest): Promise<CheckResult> {
+  #resultOf(request: CheckRequest): Promise<CheckResult> {
     const { check, timers } = this.#options;
     return new Promise((resolve) => {
       const timer = timers.after(request.timeoutMs + OVERTIME_MS, () => resolve(NOT_ASKED));
@@ -176,8 +176,8 @@ function isChanged(before: Standing, after: Standing): boolean {
 }
 
 export interface CheckDeps {
-  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<CheckResult>;
-  readonly connect: (request: ProofRequest) => Promise<boolean>;
+  readonly prove: (request: CheckRequest, signal: AbortSignal) => Promise<CheckResult>;
+  readonly connect: (request: CheckRequest) => Promise<boolean>;
   readonly timers: Timers;
 }
 
@@ -207,7 +207,7 @@ export function connectTcp({
   address,
   port,
   timeoutMs,
-}: Pick<ProofRequest, 'address' | 'port' | 'timeoutMs'>): Promise<boolean> {
+}: Pick<CheckRequest, 'address' | 'port' | 'timeoutMs'>): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port, timeout: timeoutMs });
     const end = (isListening: boolean) => {
@@ -225,10 +225,10 @@ export function watched({ addresses, leaving = [], unpinned = [] }: EndpointReco
   return [...new Map([...unpinned, ...leaving, ...addresses].map((one) => [one.address, one])).values()];
 }
 
-export function proofRequest(
+export function checkRequest(
   { record: { endpoint, details }, settings: { probe } }: ClusterRefresher,
   address: string,
-): ProofRequest | undefined {
+): CheckRequest | undefined {
   if (probe === undefined) return undefined;
   const { port, timeoutMs, proxy, prove, ca, access } = probe;
   const names = [...new Set([details?.endpoint, endpoint])].flatMap((name) => name ?? []);

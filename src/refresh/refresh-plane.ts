@@ -15,7 +15,7 @@ import {
 import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
-import { type AddressCheck, AddressChecks, proofRequest, watched } from './address-checks.ts';
+import { type AddressCheck, AddressChecks, checkRequest, watched } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-sources.ts';
@@ -351,7 +351,7 @@ export class RefreshPlane {
       refresher.checked(checks.standings);
       if (this.#isRunning) this.#keeper.publishSoon();
     };
-    const requestFor = (address: string) => proofRequest(refresher, address);
+    const requestFor = (address: string) => checkRequest(refresher, address);
     const { intervalMs } = probe;
     const checks = new AddressChecks({ check, requestFor, intervalMs, clock, timers, random, onChange });
     checks.watch(watched(refresher.record));

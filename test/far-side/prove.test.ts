@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket, type TlsOptions } from 'node:tls';
 import { queryObjects } from 'node:v8';
 import t, { type Test } from 'tap';
-import { type ProofRequest, Prover } from '../../src/far-side/handshake.ts';
+import { type CheckRequest, Prover } from '../../src/far-side/handshake.ts';
 import type { CheckResult } from '../../src/records/endpoint-record.ts';
 import { systemTimers } from '../../src/runtime/clock.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
@@ -54,7 +54,7 @@ const prover = (files: Readonly<Record<string, string>> = {}) =>
 
 function ask(
   port: number,
-  more: Partial<ProofRequest> = {},
+  more: Partial<CheckRequest> = {},
   files: Readonly<Record<string, string>> = {},
   signal = AbortSignal.timeout(PATIENCE_MS),
 ): Promise<CheckResult> {
@@ -141,7 +141,7 @@ t.test('every authority that is known counts: described, in a file, in a kubecon
     users: [{ name: 'u', user: { token: 't' } }],
   });
   const files = { '/ca': ca, '/bad': 'no certificate', '/kubeconfig': kubeconfig };
-  const known: readonly (readonly [what: string, ProofRequest['authorities']])[] = [
+  const known: readonly (readonly [what: string, CheckRequest['authorities']])[] = [
     ['a file beside an old description', { described: other, file: '/ca' }],
     ['a kubeconfig', { access: { kind: 'kubeconfig', kubeconfig: '/kubeconfig' } }],
     [
@@ -156,7 +156,7 @@ t.test('every authority that is known counts: described, in a file, in a kubecon
   ];
   for (const [what, authorities] of known)
     t.strictSame(await ask(port, { authorities }, files), { kind: 'proven' }, what);
-  const unknown: readonly (readonly [what: string, ProofRequest['authorities']])[] = [
+  const unknown: readonly (readonly [what: string, CheckRequest['authorities']])[] = [
     ['none', {}],
     ['a file that is not there', { file: '/none' }],
     ['a file of something else', { file: '/bad', described: 'LS0tLS1CRUdJTg==' }],

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
-import type { ProofRequest } from '../../src/far-side/handshake.ts';
+import type { CheckRequest } from '../../src/far-side/handshake.ts';
 import type { CheckResult, KnownAddress } from '../../src/records/endpoint-record.ts';
 import {
   type AddressCheck,
@@ -21,7 +21,7 @@ const SILENT: CheckResult = { kind: 'silent', reason: 'timeout' };
 const served = (...addresses: readonly string[]): KnownAddress[] =>
   addresses.map((address) => ({ address, provenance: {} }));
 
-function request(address: string): ProofRequest {
+function request(address: string): CheckRequest {
   return { address, port: 443, names: ['api.example'], authorities: {}, timeoutMs: 2_000 };
 }
 
@@ -188,7 +188,7 @@ t.test('an address without a name to prove is not checked yet', async (t) => {
 
 t.test('the thread is asked only where an authority may be known; TCP goes on without it', async (t) => {
   const time = new VirtualTime();
-  const asked: ProofRequest[] = [];
+  const asked: CheckRequest[] = [];
   const outcomes: { prove: () => Promise<Awaited<ReturnType<Parameters<typeof addressCheck>[0]['prove']>>> } =
     {
       prove: async () => ({ kind: 'proven' }),
@@ -202,7 +202,7 @@ t.test('the thread is asked only where an authority may be known; TCP goes on wi
     connect: async () => isListening,
     timers: time,
   });
-  const of = (more: Partial<ProofRequest>) => check({ ...request(A), ...more });
+  const of = (more: Partial<CheckRequest>) => check({ ...request(A), ...more });
   const proxy = { address: '127.0.0.1', port: 3128 };
   t.strictSame(await of({}), LISTENS);
   isListening = false;

@@ -135,7 +135,7 @@ export function decide(
   const isNewMeasure = isRepeated && awaits === undefined;
   const after = isTwoSided ? corroborate(known, seen, addresses) : isNewMeasure ? addresses : known;
   const { held: _, ...unheld } = measured;
-  const next = { ...unheld, addresses: serve(measured.addresses, addresses, sources), basis };
+  const next = { ...unheld, addresses: withProvenance(measured.addresses, addresses, sources), basis };
   return { ...finish(previous, withCorroborated(next, after), settings, nowMs), comparison, refused };
 }
 
@@ -284,7 +284,7 @@ function compose(
   );
   return {
     ...previous,
-    addresses: serve(previous.addresses, addressesOf(previous), sources),
+    addresses: withProvenance(previous.addresses, addressesOf(previous), sources),
     basis: usable.length === 0 || previous.basis === 'pin' ? keptBasis : previous.basis,
     ttlSeconds: ttlFor(lastRefreshFailed, isTried ? usable : [{ view: previous }]),
     confirmedAtMs: { ...previous.confirmedAtMs, ...Object.fromEntries(confirmations) },
@@ -303,7 +303,7 @@ function ttlFor(
 }
 
 /** `wanted` in the order known so far, each with its provenance and what the sources add to it. */
-function serve(
+function withProvenance(
   known: readonly KnownAddress[],
   wanted: readonly string[],
   sources: readonly SourceState[],
