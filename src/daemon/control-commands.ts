@@ -9,7 +9,7 @@ import { indexResponse } from '../protocol/wire/response.ts';
 import { rcodeName, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { isAtOrUnder, normalizeName } from '../protocol/words/name.ts';
 import type { Pin } from '../records/endpoint-record.ts';
-import { type ClusterSnapshot, pinStatus } from '../refresh/cluster-report.ts';
+import { type ClusterSnapshot, pinStatus } from '../refresh/cluster-snapshot.ts';
 import { type AddressExplanation, explainAddresses } from '../refresh/explain-addresses.ts';
 import { refusalsBy } from '../refresh/reconcile/decision.ts';
 import { CLUSTERS_PER_TURN } from '../refresh/refresh-plane.ts';

@@ -3,7 +3,7 @@
  * addresses that go and come.
  */
 import type { LinkCondition, LinkTransition } from '../link/link-monitor.ts';
-import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
+import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
 import { REASON_TEXT } from '../refresh/cluster-warnings.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';

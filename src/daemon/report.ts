@@ -3,7 +3,7 @@ import { DRILL_REPORT, drillStatus } from '../drill/drill.ts';
 import { LINK_REPORT, linkStatus } from '../link/link-monitor.ts';
 import type { LogState } from '../log/pino-log.ts';
 import { socketText } from '../protocol/words/address-text.ts';
-import { endpointsStatus } from '../refresh/cluster-report.ts';
+import { endpointsStatus } from '../refresh/cluster-snapshot.ts';
 import { ENDPOINT_REPORT } from '../refresh/endpoint-report.ts';
 import { OUTPOST_REPORT, outpostsStatus } from '../refresh/outpost-watch.ts';
 import { RETAINED_REPORT, retainedStatus } from '../refresh/retained/retained-report.ts';

@@ -3,7 +3,7 @@ import type { LinkReport } from '../link/link-monitor.ts';
 import { messages } from '../log/log.ts';
 import type { LogState } from '../log/pino-log.ts';
 import { type ClusterIdentity, clusterText, type EndpointRecord } from '../records/endpoint-record.ts';
-import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
+import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
 import { isInTrouble } from '../refresh/source-poller.ts';
 import {
   ageText,

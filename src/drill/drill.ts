@@ -12,12 +12,12 @@ import { type Log, messages } from '../log/log.ts';
 import { ageText, metricsOf, optionalSeconds, type RoomReport, single, toned } from '../report/report.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
 import {
+  DrillCounts,
   type DrillImpact,
-  DrillReport,
   type RetainAdvice,
   type RetainedQuestionName,
   retainAdvice,
-} from './drill-report.ts';
+} from './drill-counts.ts';
 
 export const DRILL_MESSAGES = messages({
   started: {
@@ -85,7 +85,7 @@ interface Latest {
 
 export class Drill implements Disposable {
   /** Called on the query path. */
-  readonly report = new DrillReport();
+  readonly report = new DrillCounts();
   readonly #options: DrillOptions;
   #state: DrillState = idle;
   #timer: Disposable | undefined;

@@ -28,7 +28,7 @@ import { inBackground } from '../runtime/background.ts';
 import { ageMs, type Clock, type Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
-import { type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
+import { type ClusterSnapshot, composeSnapshot } from './cluster-snapshot.ts';
 import {
   type ClusterSettings,
   contextFor,

@@ -15,7 +15,7 @@ import type { Ending } from '../records/observation.ts';
 import { isAddressSource } from '../records/sources.ts';
 import { ageText } from '../report/report.ts';
 import { ageMs } from '../runtime/clock.ts';
-import { ago, type PinSnapshot, type SnapshotParts } from './cluster-report.ts';
+import { ago, type PinSnapshot, type SnapshotParts } from './cluster-snapshot.ts';
 import { CAUSE_TEXT, type Comparison, hasSameAddresses } from './reconcile/decision.ts';
 import { type Forewarnings, isInTrouble, passedLimitMs } from './source-poller.ts';
 

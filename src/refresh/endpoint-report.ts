@@ -18,7 +18,7 @@ import type {
   EndpointsStatus,
   PinStatus,
   SourceStatus,
-} from './cluster-report.ts';
+} from './cluster-snapshot.ts';
 import { proofText } from './cluster-warnings.ts';
 
 const { gauge, counter } = metricsOf<EndpointsStatus>();

@@ -1,6 +1,6 @@
 /** Explains for each address that is known of an endpoint why clients get it, or why not. Pure: plain data in, sentences out. */
 import type { SourceName } from '../records/sources.ts';
-import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
+import type { AddressSnapshot, ClusterSnapshot } from './cluster-snapshot.ts';
 import { proofText, REASON_TEXT } from './cluster-warnings.ts';
 import type { RefusalReason } from './reconcile/decision.ts';
 

@@ -17,7 +17,7 @@ import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
 import { type AddressCheck, AddressChecks, checkRequest, watched } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
-import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
+import type { AddressSnapshot, ClusterSnapshot } from './cluster-snapshot.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-sources.ts';
 import type { Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';

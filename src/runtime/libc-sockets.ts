@@ -26,7 +26,7 @@ export type Layout =
   | Uint32Array<ArrayBuffer>
   | BigUint64Array<ArrayBuffer>;
 
-export interface Contact {
+export interface OpenLibrary {
   /** The callback of libuv lives as long as this object. */
   readonly lib: InstanceType<Ffi['DynamicLibrary']>;
   readonly calls: ReturnType<typeof openLibrary>['functions'];
@@ -107,26 +107,26 @@ const { ENOBUFS } = constants.errno;
 
 type Sockets = 'adopt' | 'describe' | 'duplicate' | 'watchHostAddresses';
 
-export function createSockets(contact: Contact, watch: Libc['watch']): Pick<Libc, Sockets> {
+export function createSockets(library: OpenLibrary, watch: Libc['watch']): Pick<Libc, Sockets> {
   return {
-    adopt: (fd, options) => adoptSocket(contact, fd, options),
-    describe: (fd) => describeSocket(contact, fd),
-    duplicate: (fd) => duplicate(contact, fd),
-    watchHostAddresses: (onChange) => watchHostAddresses(contact, watch, onChange),
+    adopt: (fd, options) => adoptSocket(library, fd, options),
+    describe: (fd) => describeSocket(library, fd),
+    duplicate: (fd) => duplicate(library, fd),
+    watchHostAddresses: (onChange) => watchHostAddresses(library, watch, onChange),
   };
 }
 
 /** Binds an open socket and makes it ready, for datagrams or for connections; closes it where that fails. */
 export function bindSocket(
-  contact: Contact,
+  library: OpenLibrary,
   fd: number,
   name: Uint8Array<ArrayBuffer>,
   options: SocketOptions | { readonly backlog: number },
 ): OpenSocket {
-  const { calls, errno } = contact;
+  const { calls, errno } = library;
   try {
     // before the first datagram can come: one without packet information gets its reply from the wrong address
-    if (!('backlog' in options)) adoptSocket(contact, fd, options);
+    if (!('backlog' in options)) adoptSocket(library, fd, options);
     // connections of the process before may still be ending on this port
     else calls.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, new Int32Array([1]), 4);
     const family = name[0] === AF_INET ? 4 : 6;
@@ -142,30 +142,30 @@ export function bindSocket(
 }
 
 function adoptSocket(
-  contact: Contact,
+  library: OpenLibrary,
   fd: number,
   { bufferOctets, packetInfo = false }: SocketOptions,
 ): void {
-  const { calls, errno } = contact;
+  const { calls, errno } = library;
   // a handed socket may have more than this: its service manager may go beyond net.core.rmem_max
   for (const option of [SO_RCVBUF, SO_SNDBUF]) {
-    const before = socketOption(contact, fd, SOL_SOCKET, option) ?? 0;
+    const before = socketOption(library, fd, SOL_SOCKET, option) ?? 0;
     // best effort: the kernel grants what net.core.rmem_max allows, and reports twice of it
     if (before < 2 * bufferOctets)
       calls.setsockopt(fd, SOL_SOCKET, option, new Int32Array([bufferOctets]), 4);
   }
   if (!packetInfo) return;
-  const isFour = describeSocket(contact, fd)?.family !== 6;
+  const isFour = describeSocket(library, fd)?.family !== 6;
   const [level, option] = isFour ? [IPPROTO_IP, IP_PKTINFO] : [IPPROTO_IPV6, IPV6_RECVPKTINFO];
   if (calls.setsockopt(fd, level, option, new Int32Array([1]), 4) < 0)
     throw systemError('setsockopt', errno());
 }
 
-function describeSocket(contact: Contact, fd: number): SocketDescription | undefined {
-  const type = socketOption(contact, fd, SOL_SOCKET, SO_TYPE);
+function describeSocket(library: OpenLibrary, fd: number): SocketDescription | undefined {
+  const type = socketOption(library, fd, SOL_SOCKET, SO_TYPE);
   const transport = type === SOCK_DGRAM ? 'udp' : type === SOCK_STREAM ? 'tcp' : undefined;
   const name = new Uint8Array(NAME_OCTETS);
-  const isNamed = contact.calls.getsockname(fd, name, new Uint32Array([NAME_OCTETS])) === 0;
+  const isNamed = library.calls.getsockname(fd, name, new Uint32Array([NAME_OCTETS])) === 0;
   const domain = name[0] ?? 0;
   if (transport === undefined || !isNamed || (domain !== AF_INET && domain !== AF_INET6)) return undefined;
   const port = portOf(name);
@@ -177,11 +177,11 @@ function describeSocket(contact: Contact, fd: number): SocketDescription | undef
     address: name.slice(8, 24),
     scope: new DataView(name.buffer).getUint32(24, true),
     port,
-    isDual: socketOption(contact, fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0,
+    isDual: socketOption(library, fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0,
   };
 }
 
-function duplicate({ calls, errno }: Contact, fd: number): number {
+function duplicate({ calls, errno }: OpenLibrary, fd: number): number {
   const copy = calls.fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw systemError('fcntl', errno());
   return copy;
@@ -192,7 +192,7 @@ function duplicate({ calls, errno }: Contact, fd: number): number {
  * The news say only that something has changed: a caller that wants to know what changed lists the addresses.
  */
 function watchHostAddresses(
-  { calls, errno }: Contact,
+  { calls, errno }: OpenLibrary,
   watch: Libc['watch'],
   onChange: () => void,
 ): Disposable {
@@ -231,7 +231,7 @@ function watchHostAddresses(
   };
 }
 
-function socketOption({ calls }: Contact, fd: number, level: number, option: number): number | undefined {
+function socketOption({ calls }: OpenLibrary, fd: number, level: number, option: number): number | undefined {
   const value = new Int32Array(1);
   return calls.getsockopt(fd, level, option, value, new Uint32Array([4])) < 0 ? undefined : value[0];
 }

@@ -40,7 +40,6 @@ import {
 } from './datagrams.ts';
 import {
   bindSocket,
-  type Contact,
   createSockets,
   errorName,
   type Ffi,
@@ -51,6 +50,7 @@ import {
   type Layout,
   MSG_DONTWAIT,
   MSG_PEEK,
+  type OpenLibrary,
   openLibrary,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -110,34 +110,34 @@ export async function loadDatagramCalls(): Promise<DatagramCalls> {
 function createLibc(ffi: Ffi): Libc {
   const { lib, functions: calls } = openLibrary(ffi);
   const errnoAt = calls.__errno_location();
-  const contact: Contact = {
+  const library: OpenLibrary = {
     lib,
     calls,
     errno: () => ffi.getInt32(errnoAt),
     pointer: (view) => BigInt(ffi.getRawPointer(view)),
   };
-  const watch = createWatching(contact, () => ffi.getCurrentEventLoop());
+  const watch = createWatching(library, () => ffi.getCurrentEventLoop());
   const outbox = new Uint8Array(OUTBOX_OCTETS);
-  const outboxPointer = contact.pointer(outbox);
+  const outboxPointer = library.pointer(outbox);
   // every eighth query to an upstream opens a socket: only the port differs
   const anyAddress = { 4: socketName(4, new Uint8Array(0), 0), 6: socketName(6, new Uint8Array(0), 0) };
   return {
-    ...createSockets(contact, watch),
+    ...createSockets(library, watch),
     open(family, address, port, options) {
-      const fd = openSocket(contact, family);
+      const fd = openSocket(library, family);
       if (fd < 0) throw systemError('socket', -fd);
-      return bindSocket(contact, fd, socketName(family, address, port), options);
+      return bindSocket(library, fd, socketName(family, address, port), options);
     },
     listen(family, address, port, backlog) {
-      const fd = openSocket(contact, family, SOCK_STREAM);
+      const fd = openSocket(library, family, SOCK_STREAM);
       if (fd < 0) throw systemError('socket', -fd);
-      return bindSocket(contact, fd, socketName(family, address, port), { backlog });
+      return bindSocket(library, fd, socketName(family, address, port), { backlog });
     },
     connect(family, port, peer) {
       const any = anyAddress[family];
       any[2] = port >> 8;
       any[3] = port;
-      return openConnected(contact, family, any, peer);
+      return openConnected(library, family, any, peer);
     },
     watch,
     send(fd, octets) {
@@ -145,25 +145,25 @@ function createLibc(ffi: Ffi): Libc {
       for (let at = 0; at < octets.length; at++) outbox[at] = octets[at] ?? 0;
       for (;;) {
         const sent = calls.send(fd, outboxPointer, BigInt(octets.length), MSG_DONTWAIT);
-        const reason = sent < 0n ? contact.errno() : 0;
+        const reason = sent < 0n ? library.errno() : 0;
         if (reason !== EINTR) return reason === 0 ? octets.length : -reason;
       }
     },
     close: (fd) => void calls.close(fd),
-    batch: (family, slotOctets, options) => createBatch(contact, family, slotOctets, options ?? {}),
-    readySet: () => createReadySet(contact),
+    batch: (family, slotOctets, options) => createBatch(library, family, slotOctets, options ?? {}),
+    readySet: () => createReadySet(library),
   };
 }
 
 /** `any`: every address, and the port to bind. */
 function openConnected(
-  contact: Contact,
+  library: OpenLibrary,
   family: 4 | 6,
   any: Uint8Array<ArrayBuffer>,
   peer: Uint8Array<ArrayBuffer>,
 ): Connected {
-  const { calls, errno } = contact;
-  const fd = openSocket(contact, family);
+  const { calls, errno } = library;
+  const fd = openSocket(library, family);
   if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
   for (const [call, name] of [
     ['bind', any],
@@ -180,7 +180,7 @@ function openConnected(
 }
 
 /** The descriptor, or minus errno. */
-function openSocket({ calls, errno }: Contact, family: 4 | 6, type = SOCK_DGRAM): number {
+function openSocket({ calls, errno }: OpenLibrary, family: 4 | 6, type = SOCK_DGRAM): number {
   const domain = family === 4 ? AF_INET : AF_INET6;
   let fd = -1;
   let reason: number = EINTR;
@@ -194,7 +194,7 @@ function openSocket({ calls, errno }: Contact, family: 4 | 6, type = SOCK_DGRAM)
 }
 
 function createBatch(
-  { calls, errno, pointer }: Contact,
+  { calls, errno, pointer }: OpenLibrary,
   family: 4 | 6,
   slotOctets: number,
   { size = BATCH, packetInfo = false }: BatchOptions,
@@ -340,7 +340,7 @@ interface Watched {
 
 const NOTHING = (): void => undefined;
 
-function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
+function createWatching({ lib, calls, pointer }: OpenLibrary, loop: () => bigint): Libc['watch'] {
   const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of this file
   const onReadable = lib.registerCallback(
     { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
@@ -386,7 +386,7 @@ function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): L
   };
 }
 
-function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
+function createReadySet({ calls, errno, pointer }: OpenLibrary): ReadySet {
   const fd = calls.epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) throw systemError('epoll_create1', errno());
   const { data: dataAt, size: eventOctets } = LAYOUT.epollEvent[process.arch === 'x64' ? 'x64' : 'arm64'];

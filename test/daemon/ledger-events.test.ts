@@ -1,6 +1,6 @@
 import t from 'tap';
 import { changeEvents, linkEvent, setAsideEvent } from '../../src/daemon/ledger-events.ts';
-import type { ClusterSnapshot } from '../../src/refresh/cluster-report.ts';
+import type { ClusterSnapshot } from '../../src/refresh/cluster-snapshot.ts';
 import type { Change } from '../../src/refresh/reconcile/changes.ts';
 import { composeLine, type LedgerEvent } from '../../src/store/ledger-format.ts';
 import { clusterSnapshot, sourceSnapshot } from './snapshots.ts';

@@ -1,5 +1,5 @@
 /** A cluster as the refresh journey shows it, with nothing wrong unless a test says so. */
-import type { ClusterSnapshot, SourceSnapshot } from '../../src/refresh/cluster-report.ts';
+import type { ClusterSnapshot, SourceSnapshot } from '../../src/refresh/cluster-snapshot.ts';
 
 export const NAME = 'demo.gr7.us-west-2.eks.amazonaws.com';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { HeavyHitters } from '../../src/drill/drill-report.ts';
+import { HeavyHitters } from '../../src/drill/drill-counts.ts';
 import { processorMs } from '../helpers/patience.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 300);

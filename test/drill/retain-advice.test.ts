@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { AskedName, DrillImpact } from '../../src/drill/drill-report.ts';
-import { retainAdvice } from '../../src/drill/drill-report.ts';
+import type { AskedName, DrillImpact } from '../../src/drill/drill-counts.ts';
+import { retainAdvice } from '../../src/drill/drill-counts.ts';
 
 const BY_POLICY = () => (name: string) => name.endsWith('.us-west-2.amazonaws.com');
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { AddressSnapshot, ClusterSnapshot } from '../../src/refresh/cluster-report.ts';
+import type { AddressSnapshot, ClusterSnapshot } from '../../src/refresh/cluster-snapshot.ts';
 import { explainAddresses } from '../../src/refresh/explain-addresses.ts';
 import { clusterSnapshot, sourceSnapshot } from '../daemon/snapshots.ts';
 

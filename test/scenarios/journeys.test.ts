@@ -119,7 +119,7 @@ t.test('an address is followed through few files from AWS to the table', async (
   const files = await filesOf(watch, ['main', 'aws'], move);
   // what hears of it beside the way (log, ledger, link) and the question that sees the change are no part of it
   const way = /^(?:refresh|far-side|records|serving\/endpoints)\/|^store\/(?!ledger)/;
-  const beside = /^refresh\/(?:refresh-log|cluster-report|cluster-warnings|link-probe)\.ts$/;
+  const beside = /^refresh\/(?:refresh-log|cluster-snapshot|cluster-warnings|link-probe)\.ts$/;
   within(
     t,
     'an address',

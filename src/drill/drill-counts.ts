@@ -38,7 +38,7 @@ export interface DrillImpact {
 }
 
 /** Counts what a drill shows. The methods are called on the path of a query, and return at once while no drill runs. */
-export class DrillReport {
+export class DrillCounts {
   isCollecting = false;
   #failed = new HeavyHitters(MAX_NAMES);
   #stale = new HeavyHitters(MAX_NAMES);

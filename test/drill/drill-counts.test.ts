@@ -1,5 +1,5 @@
 import t from 'tap';
-import { DrillReport } from '../../src/drill/drill-report.ts';
+import { DrillCounts } from '../../src/drill/drill-counts.ts';
 import type { Query } from '../../src/protocol/wire/query.ts';
 import { asked } from './asked.ts';
 
@@ -8,7 +8,7 @@ const nothing = { queries: 0, names: [], otherQueries: 0 };
 t.test(
   'failed, stale and endpoint answers are counted apart, by name and type, whatever the case',
   async (t) => {
-    const report = new DrillReport();
+    const report = new DrillCounts();
     report.begin();
     for (const name of ['Registry.Site.Example', 'registry.site.example', 'a.example'])
       report.noteFailed(asked(name));
@@ -47,7 +47,7 @@ t.test(
 );
 
 t.test('while idle a hook returns at once and does not even look at the query', async (t) => {
-  const report = new DrillReport();
+  const report = new DrillCounts();
   const untouchable = new Proxy(asked('a.example'), {
     get(_target, member): never {
       throw new Error(`looked at ${String(member)}`);
@@ -65,7 +65,7 @@ t.test('while idle a hook returns at once and does not even look at the query', 
 });
 
 t.test('nothing is kept of the query: its buffer is used again', async (t) => {
-  const report = new DrillReport();
+  const report = new DrillCounts();
   report.begin();
   const query = asked('first.example');
   report.noteFailed(query);
@@ -74,7 +74,7 @@ t.test('nothing is kept of the query: its buffer is used again', async (t) => {
 });
 
 t.test('a report survives the end of its drill, and the next one starts from nothing', async (t) => {
-  const report = new DrillReport();
+  const report = new DrillCounts();
   report.begin();
   report.noteFailed(asked('a.example'));
   report.end();
@@ -85,7 +85,7 @@ t.test('a report survives the end of its drill, and the next one starts from not
 });
 
 t.test('a thousand names have a count each, the rest one count, and the sum is right', async (t) => {
-  const report = new DrillReport();
+  const report = new DrillCounts();
   report.begin();
   for (let at = 0; at < 3_000; at++) {
     report.noteFailed(asked(`n${at}.example`));
@@ -102,7 +102,7 @@ t.test('a thousand names have a count each, the rest one count, and the sum is r
 });
 
 t.test('a name with spaces, quotes and zeros in it is one name, with its type', async (t) => {
-  const report = new DrillReport();
+  const report = new DrillCounts();
   report.begin();
   report.noteFailed(asked('a\\032b\\000\\".example', 'TXT'));
   t.strictSame(report.read().failed.names, [{ name: 'a\\032b\\000\\".example', type: 'TXT', queries: 1 }]);
