@@ -257,8 +257,14 @@ t.test('a transport to upstreams is a file that is handed in: no other file know
   const users = (target: string): string[] =>
     files.filter(({ imports }) => imports.includes(target)).map(({ path }) => path);
   t.strictSame(users(`${room}/tls.ts`), ['daemon/serving-rooms.ts']);
-  const spelled = files.filter(({ text }) => /transport: 'tls'|\['tls',/.test(text)).map(({ path }) => path);
-  t.strictSame(spelled, ['config/kinds/upstream.ts'], 'the file that reads what an operator writes');
+  const spelled = files
+    .filter(({ text }) => /transport: 'tls'|\[\s*'tls',|^ +tls: [{(]/m.test(text))
+    .map(({ path }) => path);
+  t.strictSame(
+    spelled,
+    ['commands/check/upstreams.ts', 'config/kinds/upstream.ts'],
+    'the file that reads what an operator writes, and the command that asks beside the server',
+  );
 });
 
 t.test('one writer decides when state is written; formats know no file, and the state no disk', async (t) => {
