@@ -11,7 +11,7 @@ import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
-import { Daemon, keepAccepted } from './daemon/running-daemon.ts';
+import { Daemon } from './daemon/running-daemon.ts';
 import { DAEMON_MESSAGES, notReady } from './daemon/server-report.ts';
 import { watchTrend } from './daemon/trend-watch.ts';
 import type { Log } from './log/log.ts';
@@ -105,7 +105,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     }),
   );
   const keep = async () => {
-    const keeping = inBackground('other', () => keepConfig(parts, rooms));
+    const keeping = inBackground('other', () => keepConfig(daemon, parts, rooms));
     await endsWithin(timers, keeping, STATE_WAIT_MS);
     await isMemoryOpen;
     await pause();
@@ -153,10 +153,12 @@ const importPages = () => loadLate(() => import('./daemon/pages.ts'));
 const importCommands = () => loadLate(() => import('./daemon/control-commands.ts'));
 
 /** Once the start is over: what the next start needs where its file is refused, and what makes it faster. */
-async function keepConfig(parts: DaemonParts, rooms: Rooms): Promise<void> {
-  const { config, keptConfig, pause, random } = parts;
-  const { files } = rooms;
-  await keepAccepted(parts, rooms);
+async function keepConfig(
+  daemon: Daemon,
+  { config, keptConfig, pause, random }: DaemonParts,
+  { files }: Rooms,
+): Promise<void> {
+  await daemon.keepAccepted();
   const octets = await keptConfig?.compose(pause);
   if (keptConfig === undefined || octets === undefined) return;
   const path = join(config.state.directory, keptConfig.name);

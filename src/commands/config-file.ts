@@ -58,8 +58,8 @@ export interface StartConfig {
   readonly composeKept?: (pause: Pause) => Promise<Uint8Array | undefined>;
   /** The text of the file, where there is a file. */
   readonly octets?: Uint8Array;
-  /** The file's own faults, where `config` is the one that the server took last. */
-  readonly refusal?: ConfigError;
+  /** Why the file is refused, where `config` is the one that the server took last. */
+  readonly refusal?: Error;
 }
 
 /**
@@ -90,14 +90,27 @@ export async function readConfigForStart(
   }
 }
 
+/**
+ * For a file that is sound and cannot be served on this host: what the server took last, or `undefined` where there is none, or
+ * where it is this text.
+ */
+export async function readOtherAccepted(
+  file: string | undefined,
+  text: Uint8Array | undefined,
+  refusal: Error,
+): Promise<Config | undefined> {
+  const accepted = await acceptedBefore(requestFor(file), text ?? new Uint8Array(), refusal);
+  return accepted?.config;
+}
+
 /** The endpoints of a configuration that was good are answered, whatever was written into its file since. */
 async function acceptedBefore(
   request: ReturnType<typeof requestFor>,
   refused: Uint8Array,
-  refusal: ConfigError,
+  refusal: Error,
 ): Promise<StartConfig | undefined> {
-  const accepted = await soonOrNever(readAcceptedConfig(request, refused, readOwnFile));
-  if (accepted === undefined) return undefined;
+  const accepted = await soonOrNever(readAcceptedConfig(request, refused, readOwnFile), ACCEPTED_WAIT_MS);
+  if (accepted === undefined || Buffer.compare(accepted, refused) === 0) return undefined;
   try {
     const { loadConfig } = await import('../config/config.ts');
     return { config: await loadConfig({ ...request, readFile: async () => accepted }), refusal };
@@ -109,10 +122,12 @@ async function acceptedBefore(
 
 /** It lies on the disk of the state, which may hang; to parse the file again takes less. */
 const KEPT_WAIT_MS = 500;
+/** Without this text the start ends: a disk that starts after a rest, or is busy after a power cut, takes seconds. */
+const ACCEPTED_WAIT_MS = 10_000;
 
-async function soonOrNever<T>(reading: Promise<T>): Promise<T | undefined> {
+async function soonOrNever<T>(reading: Promise<T>, limitMs = KEPT_WAIT_MS): Promise<T | undefined> {
   const enough = new AbortController();
-  const late = sleep(KEPT_WAIT_MS, undefined, { signal: enough.signal }).catch(() => undefined);
+  const late = sleep(limitMs, undefined, { signal: enough.signal }).catch(() => undefined);
   const outcome = await Promise.race([reading, late]);
   enough.abort();
   return outcome;
@@ -139,7 +154,7 @@ export class ConfigReader implements Disposable {
   readonly #options: ReaderOptions;
   /** The thread that has not got the text of the file yet. A dead disk (NFS) holds it in the kernel, where nothing ends it. */
   #reading: Worker | 'starts' | undefined;
-  #octets: Uint8Array | undefined;
+  readonly #texts = new WeakMap<Config, Uint8Array>();
 
   constructor(request: () => ReadRequest, pause: Pause, options: ReaderOptions = {}) {
     this.#request = request;
@@ -151,9 +166,9 @@ export class ConfigReader implements Disposable {
     return this.#reading !== undefined;
   }
 
-  /** The text of the file that was read and not refused last, where there was a file. */
-  get octets(): Uint8Array | undefined {
-    return this.#octets;
+  /** The text of the file that this configuration was read from, where there was a file. */
+  textOf(config: Config): Uint8Array | undefined {
+    return this.#texts.get(config);
   }
 
   /** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
@@ -175,9 +190,10 @@ export class ConfigReader implements Disposable {
     });
     const outcome = await this.#outcomeOf(worker);
     if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults, outcome.count);
-    this.#octets = outcome.octets;
     const zones = await inSlices(zonesOf(outcome.zones), this.#pause);
-    return Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
+    const config = Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
+    if (outcome.octets !== undefined) this.#texts.set(config, outcome.octets);
+    return config;
   }
 
   /** Gives up the read that waits for its file. */

@@ -3,6 +3,7 @@ import { hostname, networkInterfaces } from 'node:os';
 import { inspect } from 'node:util';
 import type { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import type { DaemonParts } from '../daemon/parts.ts';
 import type { Daemon } from '../daemon/running-daemon.ts';
 import { isStartRefusal, startDaemon } from '../daemon.ts';
 import { type Log, messages } from '../log/log.ts';
@@ -20,6 +21,7 @@ import { loadLate, openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
 import {
   connectServiceManager,
+  type HandedSockets,
   notifySocketOf,
   openOutlivingFile,
   type ServiceManager,
@@ -35,7 +37,7 @@ import {
 import { systemPause } from '../runtime/slices.ts';
 import { ACCEPTED_CONFIG, encodeAcceptedConfig } from './accepted-config.ts';
 import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';
-import { configReader, readConfigForStart } from './config-file.ts';
+import { configReader, readConfigForStart, readOtherAccepted } from './config-file.ts';
 import { startWatchdog } from './own-health.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 
@@ -96,14 +98,15 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   // from here on no signal may be lost, and none may end the server half started
   const ended = untilEnded();
   const stopping = ended.promise.then(() => endWithin(STOP_MS, processLog));
-  const starting = startDaemon({
+  let handed: HandedSockets | undefined;
+  const parts: DaemonParts = {
     config,
     loadConfig: () => reader.read(),
     ...(composeKept === undefined ? {} : { keptConfig: { name: CHECKED_CONFIG, compose: composeKept } }),
     acceptedConfig: {
       name: ACCEPTED_CONFIG,
-      compose() {
-        const text = reader.octets ?? octets;
+      compose(inForce) {
+        const text = inForce === config ? octets : reader.textOf(inForce);
         return text && encodeAcceptedConfig(file ?? DEFAULT_CONFIG_FILE, text);
       },
     },
@@ -117,12 +120,25 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     loadLog: processLog.load,
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
-    handed: (libc) => takeHandedSockets(process.env, process.pid, libc),
+    handed(libc) {
+      // a second start finds them, too: copies are used, except where C cannot be called
+      if (handed === undefined || libc === undefined)
+        handed = takeHandedSockets(process.env, process.pid, libc);
+      return handed;
+    },
     outliving: (name, mostOctets) => openOutlivingFile(process.env, name, mostOctets),
     memory: openOwnMemory,
     hostName: hostname(),
     version,
     runtime: `node ${process.versions.node}`,
+  };
+  const starting = startDaemon(parts).catch(async (error: unknown) => {
+    // such as a port that another program has: a reload refuses it, too, and the configuration from before runs on
+    if (!isStartRefusal(error) || refusal !== undefined) throw error;
+    const accepted = await readOtherAccepted(file, octets, error);
+    if (accepted === undefined) throw error;
+    process.stderr.write(`outpost-dns: ${error.message}\n`);
+    return startDaemon({ ...parts, config: accepted, refusedConfig: error });
   });
   const ignored = new Set<string>();
   signals.take({

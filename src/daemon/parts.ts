@@ -1,6 +1,5 @@
 /** Lists the parts from which the daemon is built. */
 import type { Config } from '../config/config.ts';
-import type { ConfigError } from '../config/fault.ts';
 import type { Poll } from '../far-side/far-side.ts';
 import type { Log } from '../log/log.ts';
 import type { LogState } from '../log/pino-log.ts';
@@ -25,10 +24,13 @@ export interface DaemonParts {
     readonly name: string;
     readonly compose: (pause: Pause) => Promise<Uint8Array | undefined>;
   };
-  /** Keeps the configuration in force for a start whose file is refused; `compose` gives nothing where there is no file. */
-  readonly acceptedConfig?: { readonly name: string; readonly compose: () => Uint8Array | undefined };
-  /** The faults of the file, where `config` is not what the file says but what was taken before. */
-  readonly refusedConfig?: ConfigError | undefined;
+  /** Keeps the configuration in force for a start whose file is refused; `compose` gives nothing where it came from no file. */
+  readonly acceptedConfig?: {
+    readonly name: string;
+    readonly compose: (inForce: Config) => Uint8Array | undefined;
+  };
+  /** Why the file is refused, where `config` is not what the file says but what was taken before. */
+  readonly refusedConfig?: Error | undefined;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly pause: Pause;
@@ -43,7 +45,7 @@ export interface DaemonParts {
   readonly files?: FileSystem;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
-  /** Takes the sockets that the service manager handed over; called once. */
+  /** Takes the sockets that the service manager handed over; called once in a start. */
   readonly handed?: (libc: Libc | undefined) => HandedSockets;
   /** Opens a file that outlives this process, of which at most `mostOctets` are read. */
   readonly outliving?: (name: string, mostOctets: number) => OpenedOutliving;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { socketText } from '../protocol/words/address-text.ts';
+import { CLUSTERS_PER_TURN, type RefreshSnapshot } from '../refresh/refresh-plane.ts';
 import { inBackground } from '../runtime/background.ts';
 import { endsWithin } from '../runtime/clock.ts';
 import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
@@ -39,6 +40,7 @@ export class Daemon {
   #reloads = 0;
   #owned = new AsyncDisposableStack();
   #reloading: Promise<void> = Promise.resolve();
+  #keeping: Promise<void> = Promise.resolve();
   #isReloadWaiting = false;
   /** Aborted by the stop: a reload is given up, because nobody needs it. */
   readonly #stopping = new AbortController();
@@ -110,23 +112,29 @@ export class Daemon {
       this.#loadedMs = this.#parts.clock.monotonicMs();
       DAEMON_MESSAGES.reloaded(log);
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'taken' });
-      const keeping = inBackground('other', () => keepAccepted(this.#parts, this.#rooms));
-      await endsWithin(this.#parts.timers, keeping, KEEP_WAIT_MS);
+      this.keepAccepted();
     } catch (error) {
       if (this.#stopping.signal.aborted) return DAEMON_MESSAGES.reloadGivenUp(log);
       this.#lastReloadFailed = true;
       this.#reloads += 1;
-      const fields = error instanceof ConfigError ? faultFields(error) : { err: error };
-      DAEMON_MESSAGES.reloadRefused(log, fields);
+      DAEMON_MESSAGES.reloadRefused(log, refusalFields(error));
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(error) });
     }
+  }
+
+  /** Keeps the text in force. A write waits for the write before: the last text is that of the last reload. Never rejects. */
+  keepAccepted(): Promise<void> {
+    this.#keeping = this.#keeping.then(() =>
+      inBackground('other', () => writeAccepted(this.#parts, this.#rooms)),
+    );
+    return this.#keeping;
   }
 
   /** Notes that the file of this start was refused, and that what was taken before serves in its place. */
   noteRefusedStart(): void {
     const { log, refusedConfig } = this.#parts;
     if (refusedConfig === undefined) return;
-    DAEMON_MESSAGES.startedWithAccepted(log, faultFields(refusedConfig));
+    DAEMON_MESSAGES.startedWithAccepted(log, refusalFields(refusedConfig));
     this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(refusedConfig) });
   }
 
@@ -179,8 +187,9 @@ export class Daemon {
     await inSlices(cache.reconfiguring(config.cache), pause);
     const { scope } = routes;
     answers.reconfigure({ sizeOctets: config.cache.sizeOctets, scope });
-    this.#warnOfLeftEndpoints(config);
+    const answered = this.#answeredEndpoints();
     await plane.reconfigure(clusters, config.refresh);
+    this.#warnOfLeft(answered, await inSlices(plane.snapshotting(), pause, CLUSTERS_PER_TURN));
     await pause();
     await retained.reconfigure(config.retain);
     await pause();
@@ -195,18 +204,16 @@ export class Daemon {
     this.#readers = readers;
   }
 
+  #answeredEndpoints(): readonly string[] {
+    return this.#rooms.serving.current.records.flatMap(({ endpoint, addresses }) =>
+      endpoint === undefined || addresses.length === 0 ? [] : [endpoint],
+    );
+  }
+
   /** In a cut nobody could learn such an endpoint again under another name of its cluster. */
-  #warnOfLeftEndpoints({ clusters }: Config): void {
-    const kept = new Set(
-      clusters.flatMap(({ name, region, endpoint }) => [endpoint ?? name, `${name} ${region}`]),
-    );
-    const left = this.#rooms.serving.current.records.flatMap(({ cluster, region, endpoint, addresses }) =>
-      endpoint === undefined ||
-      addresses.length === 0 ||
-      [endpoint, cluster, `${cluster} ${region}`].some((key) => kept.has(key))
-        ? []
-        : [endpoint],
-    );
+  #warnOfLeft(before: readonly string[], { clusters }: RefreshSnapshot): void {
+    const answered = new Set(clusters.map(({ endpoint, addresses }) => addresses.length > 0 && endpoint));
+    const left = before.filter((endpoint) => !answered.has(endpoint));
     if (left.length === 0) return;
     DAEMON_MESSAGES.endpointsLeft(this.#parts.log, {
       endpoints: left.slice(0, TOLD_FAULTS),
@@ -261,19 +268,21 @@ export class Daemon {
     this.#stopping.abort();
     await this.#reloading;
     this.#rooms.ending.reason = reason;
-    await this.#owned.disposeAsync();
+    // beside each other: a disk that hangs would take the time of the stores, too
+    const kept = endsWithin(this.#parts.timers, this.#keeping, KEEP_WAIT_MS);
+    await Promise.all([kept, this.#owned.disposeAsync()]);
   }
 }
 
-/** A disk that hangs must not hold the next reload, nor the stop. */
+/** A disk that hangs must not hold the stop. */
 const KEEP_WAIT_MS = 2_000;
 
 /** A start whose file is refused serves with this. Where the disk does not take it, that start has nothing: the store reports the disk. */
-export async function keepAccepted(
+async function writeAccepted(
   { config, acceptedConfig, random }: DaemonParts,
-  { files }: Rooms,
+  { files, inForce }: Rooms,
 ): Promise<void> {
-  const octets = acceptedConfig?.compose();
+  const octets = acceptedConfig?.compose(inForce.config);
   if (acceptedConfig === undefined || octets === undefined) return;
   const path = join(config.state.directory, acceptedConfig.name);
   await removeLeftovers(files, path);
@@ -288,6 +297,10 @@ function faultsOf(error: unknown): readonly string[] {
 
 /** The log gets at most this many faults or names: a file of another program can have thousands, and to write all of them blocks the loop. */
 const TOLD_FAULTS = 50;
+
+function refusalFields(error: unknown) {
+  return error instanceof ConfigError ? faultFields(error) : { err: error };
+}
 
 function faultFields({ faults, count }: ConfigError) {
   return { faults: faults.slice(0, TOLD_FAULTS), count };

@@ -288,9 +288,9 @@ export const DAEMON_MESSAGES = messages({
   reloaded: { level: 'info', text: 'configuration reloaded' },
   endpointsLeft: {
     level: 'warn',
-    text: 'endpoints are no longer answered: the configuration does not name their clusters',
+    text: 'endpoints are no longer answered: no cluster of the configuration has them',
     fields: { endpoints: 'the first of these endpoints', count: 'the number of these endpoints' },
-    fix: 'where `name` or `region` of a cluster was mistyped, correct it and reload: the addresses are still in the state',
+    fix: 'where `name`, `region` or `endpoint` of a cluster was mistyped, correct it and reload: the addresses are still in the state',
   },
   reloadGivenUp: { level: 'info', text: 'reload given up: the server stops' },
   reloadRefused: {
@@ -309,6 +309,7 @@ export const DAEMON_MESSAGES = messages({
     fields: {
       faults: 'path, message and fix of each fault',
       count: 'the number of faults',
+      err: 'another error',
     },
     fix: 'correct the file, run `outpost-dns check`, reload',
   },

@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import files from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { connect, createServer } from 'node:net';
@@ -465,6 +465,63 @@ t.test('reload: an endpoint whose cluster the file names no more is told, and fo
   await daemon.reload();
   t.equal(told().length, 1);
   t.match(await askUdp(one.ports.dnsPort, { name: ENDPOINT }), { answers: { length: DEMO.length } });
+  one.text = good.replace('name: demo', 'name: renamed');
+  await daemon.reload();
+  t.equal(told().length, 1, 'a cluster with a new name keeps its endpoint');
+  one.text = good.replace(ENDPOINT, 'mistyped.example');
+  await daemon.reload();
+  t.match(told()[1], { fields: { endpoints: [ENDPOINT.toLowerCase()], count: 1 } }, 'of the same cluster');
+});
+
+t.test('the text that is kept is that of the configuration in force', async (t) => {
+  const one = await bench(t);
+  const texts = new WeakMap<Config, string>();
+  const loadConfig = async () => {
+    const config = await load(one.text);
+    texts.set(config, one.text);
+    return config;
+  };
+  const time = new VirtualTime(new Date().toISOString());
+  const compose = (inForce: Config) => Buffer.from(texts.get(inForce) ?? 'of no file');
+  const acceptedConfig = { name: 'accepted', compose };
+  const config = await loadConfig();
+  const daemon = await startDaemon(
+    await one.parts({ clock: time, timers: time, config, loadConfig, acceptedConfig }),
+  );
+  t.teardown(() => daemon.stop('test'));
+  const kept = () => readFileSync(join(one.stateDirectory, 'accepted'), 'utf8');
+  const good = one.text;
+  const holder = createSocket('udp4').bind(one.ports.dnsPort, '127.0.0.2');
+  await once(holder, 'listening');
+  one.text = good.replace(/dns: \[/, `dns: ['127.0.0.2:${one.ports.dnsPort}', `);
+  await daemon.reload();
+  await time.advance(1_000);
+  await daemon.keepAccepted();
+  t.equal(kept(), good, 'a text that was read, and could not be applied, is not kept');
+  holder.close();
+  await once(holder, 'close');
+  await daemon.reload();
+  await daemon.keepAccepted();
+  t.equal(kept(), one.text);
+});
+
+t.test('virtual time: a disk that hangs holds no reload back', async (t) => {
+  const one = await bench(t);
+  const time = new VirtualTime(new Date().toISOString());
+  const disk = hangingFiles();
+  disk.answer();
+  const acceptedConfig = { name: 'accepted', compose: () => Buffer.from('text') };
+  const daemon = await startDaemon(
+    await one.parts({ clock: time, timers: time, files: disk.files, acceptedConfig }),
+  );
+  disk.hang();
+  for (const _ of [1, 2]) await daemon.reload();
+  await until('the text waits for the disk', () => disk.waiting() > 0);
+  t.notOk(existsSync(join(one.stateDirectory, 'accepted')));
+  disk.answer();
+  await daemon.keepAccepted();
+  t.ok(existsSync(join(one.stateDirectory, 'accepted')));
+  await daemon.stop('test');
 });
 
 t.test('reload: what cannot be read or bound changes nothing; several in a row become one', async (t) => {

@@ -260,6 +260,13 @@ t.test('secrets of an answer are not in the text', async (t) => {
     const { detail } = classifyAwsFailure(serviceError(name, 403, echoes), NOW_MS);
     for (const hidden of [secret, token, 'AKIAIOSFODNN7EXAMPLE']) t.notMatch(detail, hidden, name);
   }
+  const inPieces = Array.from({ length: 9 }, () => 'FwoGZXIvYXdzEBYaDKJ').join('%2F');
+  const ofUnknownCode = serviceError('Surprise', 403, `X-Amz-Security-Token=${inPieces}`);
+  t.notMatch(
+    classifyAwsFailure(ofUnknownCode, NOW_MS).detail,
+    'FwoG',
+    'a text of an unknown code is not quoted',
+  );
   const bug = classifyAwsFailure(new Error(echoes), NOW_MS);
   for (const hidden of [secret, token, 'AKIAIOSFODNN7EXAMPLE']) t.notMatch(bug.detail, hidden, 'bug');
   const encoded = 'You may not. Encoded authorization failure message: 4Yx-_9 tail';

@@ -1,4 +1,6 @@
 /** A file that was broken after it had been taken: a restart must not cost the site its endpoint. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -44,6 +46,29 @@ t.test('a restart with a refused file serves with what a reload took last', asyn
     return !server.configuration.lastReloadFailed;
   });
   t.match(await second.ask({ name: 'gateway.site.test' }), { rcode: 3 });
+});
+
+t.test('a restart with a file that cannot be served on this host', async (t) => {
+  const site = await Site.open(t);
+  const first = site.start();
+  await isReady(first);
+  const accepted = join(site.stateDirectory, 'configuration.accepted');
+  await until('the text is kept', () => existsSync(accepted));
+  const text = readFileSync(accepted, 'utf8');
+  first.signal('SIGKILL');
+  await first.ended;
+  const { dnsPort } = site.ports;
+  const holder = createSocket('udp4').bind(dnsPort, '127.0.0.2');
+  t.teardown(() => holder.close());
+  await once(holder, 'listening');
+  site.configure({ listen: { dns: [`127.0.0.1:${dnsPort}`, `127.0.0.2:${dnsPort}`] } });
+  const second = site.start();
+  await second.firstAnswer({ name: ENDPOINT });
+  t.same(await second.addresses(ENDPOINT), DEMO);
+  t.match(second.stderr, /in use/);
+  t.match(JSON.stringify(second.logged(REFUSED)), /in use/);
+  t.match((await second.status()).server.configuration, { lastReloadFailed: true });
+  t.equal(readFileSync(accepted, 'utf8'), text);
 });
 
 t.test('a file that is gone at a restart', async (t) => {

@@ -177,15 +177,15 @@ function explainAnswer(seen: SeenError, wallMs: number): Explanation {
     return { reason, detail: `${answer}: the credentials are not accepted${clock}`, refusesCredentials };
   }
   if (THROTTLED.has(name) || status === 429) return { reason: 'throttled', detail: answer };
-  if (DENIED.has(name) || isUnknownDenial(name, status))
-    return { reason: 'denied', detail: redacted(`${answer}: ${seen.message}`) };
+  if (DENIED.has(name)) return { reason: 'denied', detail: redacted(`${answer}: ${seen.message}`) };
+  if (isUnknownDenial(name, status)) return { reason: 'denied', detail: answer };
   if (status === 404 || /^NoSuch|NotFound/.test(name)) return { reason: 'not-found', detail: answer };
   if (status === undefined) return { reason: 'malformed', detail: answer };
   // 5xx: the service failed; anything else: the request was wrong, which is a fault of this server
   return { reason: status >= 500 ? 'service-error' : 'internal', detail: answer };
 }
 
-/** 403 denies whatever its code is, except where the code says that something does not exist. */
+/** 403 denies whatever its code is, except where the code says that something does not exist. Its text may repeat the request. */
 function isUnknownDenial(name: string, status: number | undefined): boolean {
   return status === 403 && !/^NoSuch|NotFound/.test(name);
 }

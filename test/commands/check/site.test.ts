@@ -32,7 +32,7 @@ const WHO =
   'User: arn:aws:iam::111122223333:user/site is not authorized to perform: eks:DescribeCluster on resource: x';
 const STATEMENT = /^add this statement .*"Action":"eks:DescribeCluster"/;
 
-/** As AWS words them: only one that lacks an identity-based policy is mended by a statement of ours. */
+/** As AWS words them: a statement of ours fixes only the denial that no identity-based policy allows the action. */
 const DENIALS: readonly (readonly [code: string, message: string, expected: object])[] = [
   [
     'AccessDeniedException',
