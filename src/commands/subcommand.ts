@@ -91,7 +91,8 @@ function width(text: string): number {
 
 /**
  * Handles errors of standard output, so that no command ends with a stack trace. A closed pipe (`outpost-dns status | head -1`)
- * leaves the exit code as it is. A full disk is a failed action: the command reports it on standard error.
+ * leaves the exit code as it is. A full disk is a failed action: the command reports it on standard error. Node's warnings about
+ * its own experiments are left out.
  */
 export function watchOutput(): void {
   process.stdout.on('error', (error: Error & { code?: string }) => {
@@ -102,4 +103,9 @@ export function watchOutput(): void {
     });
   });
   process.stderr.on('error', () => undefined); // no place is left to report it
+  // the launcher hides these by a flag, and `node src/main.ts` has none: they are no news for a person who gives a command
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message }) => {
+    if (name !== 'ExperimentalWarning') process.stderr.write(`${name}: ${message}\n`);
+  });
 }
