@@ -3,13 +3,6 @@ import { enableCompileCache, getCompileCacheDir } from 'node:module';
 import { loadWithNodesCode } from './runtime/memory.ts';
 import { catchSignals } from './runtime/signals.ts';
 
-// Node would print that its calls to C are an experiment. Standard error is read by people and by programs: it has what the command says
-process.removeAllListeners('warning');
-process.on('warning', ({ name, message }) => {
-  if (name !== 'ExperimentalWarning')
-    process.stderr.write(`outpost-dns: the runtime warns: ${name}: ${message}\n`);
-});
-
 const words = process.argv.slice(2);
 // before a file that takes time is loaded; a signal ends every other command at once
 const signals = words.includes('serve') ? catchSignals() : undefined;
