@@ -112,6 +112,18 @@ export class RecordKeeper {
 
 // The records of the clusters as they are saved and published: in wall time, and with the addresses as they are answered.
 
+/** Both clocks, read at one moment. */
+export interface Moment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+/** The moment at which a record came into this process. */
+export interface Loaded extends Moment {
+  /** Times of the file that were in the future when it was read, by the process times that replace them. */
+  readonly ahead: ReadonlyMap<number, number>;
+}
+
 /** A cluster as the plane holds it. */
 export interface Member {
   readonly refresher: ClusterRefresher;
@@ -178,18 +190,6 @@ export function isSameOffset(one: number, other: number): boolean {
 // Records on disk and in the serving table have wall times, because they outlive the process. Inside the process every time
 // is on the monotonic clock. A time from the file goes back to the file unchanged. On a host whose clock is wrong since
 // boot, the times of the file are better. For a time of this process, the file gets the wall time of that moment.
-
-/** Both clocks, read at one moment. */
-export interface Moment {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
-}
-
-/** The moment at which a record came into this process. */
-export interface Loaded extends Moment {
-  /** Times of the file that were in the future when it was read, by the process times that replace them. */
-  readonly ahead: ReadonlyMap<number, number>;
-}
 
 /** A smaller difference is a slewed wall clock, not a set one: to follow it would rewrite every time of every record. */
 const JUMP_MS = 1_000;

@@ -38,6 +38,33 @@ export interface Progress {
   readonly unsettled: number;
 }
 
+interface PollOptions {
+  readonly deadlineMs: number;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** A result passes here before it is handed on. */
+  readonly turnstile?: Turnstile;
+}
+
+export interface PollResult {
+  readonly observation: Observation;
+  /** Monotonic. */
+  readonly startedMs: number;
+  readonly durationMs: number;
+  /** The source still works on the poll: it ignored the deadline and the abort signal. */
+  readonly isUnsettled: boolean;
+  /** The source answered after the deadline. The poll ignores the content; the answer still proves that the source is reachable. */
+  readonly isLate: boolean;
+}
+
+interface Poll {
+  readonly startedMs: number;
+  /** Ends the poll as if its deadline had passed. */
+  interrupt(): void;
+  /** Ends the poll without a result: it counts as unsettled until its source has settled it. */
+  abandon(): void;
+}
+
 interface Running {
   poll: Poll;
   context: SourceContext;
@@ -271,33 +298,6 @@ export class SourcePoller {
     const observedAtMs = isNameSource(this.name) ? startedMs : atMs;
     this.view = { addresses, ttlSeconds, upstream, statuses, isDoubtful, observedAtMs };
   }
-}
-
-interface PollOptions {
-  readonly deadlineMs: number;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  /** A result passes here before it is handed on. */
-  readonly turnstile?: Turnstile;
-}
-
-export interface PollResult {
-  readonly observation: Observation;
-  /** Monotonic. */
-  readonly startedMs: number;
-  readonly durationMs: number;
-  /** The source still works on the poll: it ignored the deadline and the abort signal. */
-  readonly isUnsettled: boolean;
-  /** The source answered after the deadline. The poll ignores the content; the answer still proves that the source is reachable. */
-  readonly isLate: boolean;
-}
-
-interface Poll {
-  readonly startedMs: number;
-  /** Ends the poll as if its deadline had passed. */
-  interrupt(): void;
-  /** Ends the poll without a result: it counts as unsettled until its source has settled it. */
-  abandon(): void;
 }
 
 /**

@@ -268,6 +268,8 @@ async function urlOf(
   return url;
 }
 
+// The clients of the SDK, one for each place, and when a client is replaced.
+
 interface PooledClient {
   readonly credentials: Omit<Credentials, 'provide' | 'isOutdated'>;
   destroy(): void;

@@ -1,11 +1,14 @@
 /**
- * A question for an upstream, on its way: the octets of its query, the contract of a transport, which carries one query to one
- * upstream and brings one reply, and whether a message is that reply. A transport sends the message and ends the exchange with the
- * reply that `matchReply` accepts. It knows neither timeouts nor retries: attempt.ts does. A new transport is a `TransportKind` in a
- * file of its own, as udp.ts, tcp.ts and tls.ts have one; daemon/serving-rooms.ts hands it in, and config/kinds/upstream.ts says how
- * an operator writes it. Below: the question, whose letters may get a random case, as a secret that a reply must bring back
- * (draft-vixie-dnsext-dns0x20), and its outcomes. With enough letters, exchanges can share a port. At the end: an upstream as it is
- * configured.
+ * A question for an upstream, on its way. Parts: an upstream as it is configured; the contract of a transport, which carries the
+ * octets of a query to an upstream and brings one reply, and whether a message is that reply; the question, and the octets of its
+ * query; the registered domain of its name; its outcomes.
+ *
+ * A transport sends the message and ends the exchange with the reply that `matchReply` accepts. It knows neither timeouts nor
+ * retries: attempt.ts does. A new transport is a `TransportKind` in a file of its own, as udp.ts, tcp.ts and tls.ts have one;
+ * daemon/serving-rooms.ts hands it in, and config/kinds/upstream.ts says how an operator writes it.
+ *
+ * The letters of a question may get a random case, as a secret that a reply must bring back (draft-vixie-dnsext-dns0x20). With
+ * enough letters, exchanges can share a port.
  */
 
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/message.ts';
@@ -16,6 +19,58 @@ import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.t
 import { LOWER_CASE } from '../../protocol/words/name.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
+
+// Upstreams, as they are configured.
+
+export interface Upstream {
+  /** As the operator wrote it: for logs, metrics and outcomes. */
+  readonly text: string;
+  /** An IPv4 or IPv6 address in canonical text (a link-local one with its scope: `fe80::1%eth0`), never a name. */
+  readonly address: string;
+  readonly port: number;
+  /** The only transport that may be used, such as `tls`. Without it: UDP, and TCP where UDP fails. */
+  readonly transport?: string;
+  /** The name or address that the upstream's certificate must be valid for. */
+  readonly serverName?: string;
+}
+
+/** Upstreams that stand in for each other, in the order of preference. */
+export interface UpstreamGroup {
+  /** The apex of the names that go to this group, `.` for all other names; unique among the groups. */
+  readonly name: string;
+  readonly upstreams: readonly Upstream[];
+}
+
+/** Returns the same key for two spellings of one server; both spellings then share health and sockets. */
+export function upstreamKey({ address, port, transport = '', serverName = '' }: Upstream): string {
+  return `${address} ${port} ${transport} ${serverName}`;
+}
+
+/** Replaced whole at a reload. */
+export interface ForwardSettings {
+  /** For one question in all, every attempt with every upstream included. */
+  readonly deadlineMs: number;
+  /** Bounds of one attempt's timeout. */
+  readonly attemptMinMs: number;
+  readonly attemptMaxMs: number;
+  /** Clients' questions in flight at a time. */
+  readonly inFlight: number;
+  /** Names are sent in a random case (0x20), and replies must bring it back. Without it each exchange has its own port. */
+  readonly caseRandomization: boolean;
+  /** AD of the upstreams is believed, so queries ask for it. */
+  readonly trustAuthenticatedData: boolean;
+}
+
+export const DEFAULT_SETTINGS: ForwardSettings = {
+  deadlineMs: 5_000,
+  attemptMinMs: 200,
+  attemptMaxMs: 2_000,
+  inFlight: 1_000,
+  caseRandomization: true,
+  trustAuthenticatedData: false,
+};
+
+// The contract of a transport, and its exchanges.
 
 export interface TransportKind {
   open(upstream: Upstream, context: TransportContext): Transport;
@@ -213,7 +268,7 @@ function hasSameQuestion(
   return true;
 }
 
-// A question, the octets of its query, and the registered domain of its name.
+// A question, and the octets of its query.
 
 export interface Question {
   /** QNAME on the wire, in the case in which the client sent it. */
@@ -327,7 +382,7 @@ export function questionEndOf(question: Question): number {
 /** Letters that let exchanges share a port: a forger who knows the port still needs 256 times as many replies. */
 const ENOUGH_LETTERS = 8;
 
-// a length octet is at most 63 and never in this range
+/** A length octet is at most 63 and never in this range. */
 const isLetter = (lowered: number): boolean => lowered >= 0x61 && lowered <= 0x7a;
 
 export function hasEnoughLetters(name: Uint8Array): boolean {
@@ -353,6 +408,8 @@ function mixCase(octets: Uint8Array, start: number, end: number, random: Random)
     left--;
   }
 }
+
+// The registered domain of a name.
 
 const IN_ADDR_LABELS = 4; // 16 bits of an IPv4 address under in-addr.arpa
 const IP6_LABELS = 10; // 32 bits of an IPv6 address under ip6.arpa
@@ -463,53 +520,3 @@ export function notAsked(
 export function saysNothing(outcome: ForwardOutcome): boolean {
   return outcome.kind === 'failed' || !isAboutName(outcome.index);
 }
-
-// Upstreams, as they are configured.
-
-export interface Upstream {
-  /** As the operator wrote it: for logs, metrics and outcomes. */
-  readonly text: string;
-  /** An IPv4 or IPv6 address in canonical text (a link-local one with its scope: `fe80::1%eth0`), never a name. */
-  readonly address: string;
-  readonly port: number;
-  /** The only transport that may be used, such as `tls`. Without it: UDP, and TCP where UDP fails. */
-  readonly transport?: string;
-  /** The name or address that the upstream's certificate must be valid for. */
-  readonly serverName?: string;
-}
-
-/** Upstreams that stand in for each other, in the order of preference. */
-export interface UpstreamGroup {
-  /** The apex of the names that go to this group, `.` for all other names; unique among the groups. */
-  readonly name: string;
-  readonly upstreams: readonly Upstream[];
-}
-
-/** Returns the same key for two spellings of one server; both spellings then share health and sockets. */
-export function upstreamKey({ address, port, transport = '', serverName = '' }: Upstream): string {
-  return `${address} ${port} ${transport} ${serverName}`;
-}
-
-/** Replaced whole at a reload. */
-export interface ForwardSettings {
-  /** For one question in all, every attempt with every upstream included. */
-  readonly deadlineMs: number;
-  /** Bounds of one attempt's timeout. */
-  readonly attemptMinMs: number;
-  readonly attemptMaxMs: number;
-  /** Clients' questions in flight at a time. */
-  readonly inFlight: number;
-  /** Names are sent in a random case (0x20), and replies must bring it back. Without it each exchange has its own port. */
-  readonly caseRandomization: boolean;
-  /** AD of the upstreams is believed, so queries ask for it. */
-  readonly trustAuthenticatedData: boolean;
-}
-
-export const DEFAULT_SETTINGS: ForwardSettings = {
-  deadlineMs: 5_000,
-  attemptMinMs: 200,
-  attemptMaxMs: 2_000,
-  inFlight: 1_000,
-  caseRandomization: true,
-  trustAuthenticatedData: false,
-};
