@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { nextDelayMs } from '../../../src/refresh/cluster-sources.ts';
-import type { Progress } from '../../../src/refresh/source-poller.ts';
+import { nextDelayMs } from '../../src/refresh/cluster-sources.ts';
+import type { Progress } from '../../src/refresh/source-poller.ts';
 
 const settings = { intervalMs: 45_000, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 60_000 };
 const MIDDLE = 0.5; // no jitter
