@@ -14,7 +14,7 @@ import {
 } from '../../report/report.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import type { FailureReason, Overload } from './exchange.ts';
-import type { CutName } from './name-health.ts';
+import type { CutName } from './suffix-health.ts';
 
 export interface Opinion {
   readonly upstream: string;

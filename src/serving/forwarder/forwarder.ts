@@ -8,7 +8,7 @@
  *     which upstreams are asked about a name; which question       this file
  *       is shared by clients, and which gives way
  *     the order of upstreams, a second try, the outcome, loops     pending-question.ts; the groups, which a reload replaces: groups.ts
- *     health, evidence, counts of one upstream                     upstream-client.ts; names that fail: name-health.ts
+ *     health, evidence, counts of one upstream                     upstream-client.ts; names that fail: suffix-health.ts
  *     EDNS, mixed case, TCP after UDP, late replies                attempt.ts
  *     whether a message is the reply                               exchange.ts
  *

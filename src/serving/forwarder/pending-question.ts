@@ -30,7 +30,7 @@ import {
   type UpstreamFailure,
   type UpstreamReply,
 } from './exchange.ts';
-import { TRUNCATED } from './name-health.ts';
+import { TRUNCATED } from './suffix-health.ts';
 import type { ClientContext, UpstreamClient } from './upstream-client.ts';
 
 /**

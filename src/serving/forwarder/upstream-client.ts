@@ -32,8 +32,8 @@ import type {
   UpstreamReply,
 } from './exchange.ts';
 import { FORWARDER_MESSAGES, type UpstreamSnapshot } from './forwarder-report.ts';
-import { SuffixHealth, TRUNCATED } from './name-health.ts';
 import { type EvidenceWanted, Probing } from './probing.ts';
+import { SuffixHealth, TRUNCATED } from './suffix-health.ts';
 
 export interface UpstreamEvidence {
   /** The upstream's text. */
@@ -360,6 +360,8 @@ function isAboutReach(reason: FailureReason): boolean {
   return reason === 'timeout' || reason === 'network' || reason === 'tls';
 }
 
+// Whether the upstream is up, and how long a reply may take.
+
 type AttemptLimits = Pick<ForwardSettings, 'attemptMinMs' | 'attemptMaxMs'>;
 
 type HealthChange = 'went-down' | 'came-up' | undefined;
@@ -369,7 +371,7 @@ const SUCCESSES_TO_UP = 2;
 const PROBE_FIRST_MS = 500;
 const PROBE_AGAIN_MS = 100; // heard once: when the link is back, clients and sources ask within the second
 const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its return is noticed within 3 s
-/** For an upstream that was never heard: half of the second of RFC 6298 section 2, because late replies count too. */
+/** The first wait for an upstream that was never heard. RFC 6298 section 2 says a second; half is enough, because a late reply counts too. */
 const UNMEASURED_TIMEOUT_MS = 500;
 const CLOCK_GRANULARITY_MS = 10; // G in RFC 6298 section 2: the sweep's
 
@@ -446,6 +448,8 @@ export class UpstreamHealth {
     this.roundTripMs = 0.875 * this.roundTripMs + 0.125 * roundTripMs;
   }
 }
+
+// What its replies and its silence say of names (the proof of it is in suffix-health.ts), and which questions it has answered.
 
 /** The part of an upstream that `NameHealth` needs. */
 interface WatchedUpstream {

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { RCODE, TYPE, typeName } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { SuffixHealth, TRUNCATED } from '../../../src/serving/forwarder/name-health.ts';
+import { SuffixHealth, TRUNCATED } from '../../../src/serving/forwarder/suffix-health.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { ask, type Doing, group, type Seen, shown, VirtualUpstreams } from './virtual-upstreams.ts';
 
