@@ -4,7 +4,7 @@ import { HTTP_MESSAGES } from '../src/admin/http-server.ts';
 import { HEALTH_MESSAGES } from '../src/commands/own-health.ts';
 import { DAEMON_MESSAGES } from '../src/daemon/server-report.ts';
 import { DRILL_MESSAGES } from '../src/drill/drill.ts';
-import { FAR_SIDE_MESSAGES } from '../src/far-side/outbound.ts';
+import { FAR_SIDE_MESSAGES } from '../src/far-side/far-side-messages.ts';
 import { LINK_MESSAGES } from '../src/link/link-monitor.ts';
 import { type Declaration, LOG_MESSAGES } from '../src/log/log.ts';
 import { REFRESH_MESSAGES, RETAINED_MESSAGES } from '../src/refresh/refresh-messages.ts';

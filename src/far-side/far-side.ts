@@ -29,11 +29,12 @@ import type { Clock, Timers } from '../runtime/clock.ts';
 import { smallNurseries } from '../runtime/memory.ts';
 import type { AwsPlace, KeptCredentials } from './aws/credentials.ts';
 import type { AwsInspection } from './endings.ts';
+import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, PollSettings, ThreadData, ToThread } from './far-side-thread.ts';
 import type { CheckRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubernetes.ts';
-import { FAR_SIDE_MESSAGES, type Outbound } from './outbound.ts';
+import type { Outbound } from './outbound.ts';
 import type { FarSource, OutpostRequest, OutpostView } from './poll.ts';
 
 export type { PollSettings };

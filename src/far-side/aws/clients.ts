@@ -17,9 +17,10 @@ import type { Log } from '../../log/log.ts';
 import { partitionOf } from '../../protocol/words/aws-partitions.ts';
 import { cannotAsk, type FailureReason, type SourceError, unanswered } from '../../records/observation.ts';
 import { type Clock, type Timers, untilAborted } from '../../runtime/clock.ts';
+import { FAR_SIDE_MESSAGES } from '../far-side-messages.ts';
 import { agentsFor, markedBy } from '../head.ts';
 import { LocalFiles, SharedFiles } from '../local-files.ts';
-import { DIRECT, FAR_SIDE_MESSAGES, type Outbound, proxyFor } from '../outbound.ts';
+import { DIRECT, type Outbound, proxyFor } from '../outbound.ts';
 import {
   type AwsPlace,
   boundCredentialProcess,

@@ -14,8 +14,8 @@ import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../../log/log.ts';
 import { cannotAsk, type SourceContext, SourceError } from '../../records/observation.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
+import { FAR_SIDE_MESSAGES } from '../far-side-messages.ts';
 import type { SharedFiles } from '../local-files.ts';
-import { FAR_SIDE_MESSAGES } from '../outbound.ts';
 import { explainProviderFailure, redacted } from './failure.ts';
 
 /** The Region in which a source asks AWS, and the profile whose credentials it uses. */
