@@ -25,6 +25,7 @@ export async function joinedFiles(
   );
   const { metafile: made } = await build({
     ...options,
+    absWorkingDir: folder, // names of inputs count in the hash, and the folder of a build has a name by chance
     banner: {}, // each part has its own
     splitting: false,
     outdir: folder,
@@ -41,7 +42,8 @@ export async function joinedFiles(
     ],
     metafile: true,
   });
-  const [file = ''] = Object.keys(made.outputs);
+  const [[name, output] = ['', undefined]] = Object.entries(made.outputs);
+  const file = join(dirname(path), name);
   for (const part of parts) await rm(join(root, part));
   const outputs: Metafile['outputs'] = {};
   for (const [later, output] of Object.entries(metafile.outputs)) {
@@ -54,8 +56,8 @@ export async function joinedFiles(
   }
   const joined = parts.flatMap((part) => metafile.outputs[part] ?? []);
   outputs[file] = {
-    ...made.outputs[file],
-    bytes: made.outputs[file]?.bytes ?? 0,
+    ...output,
+    bytes: output?.bytes ?? 0,
     exports: names(path, metafile),
     inputs: Object.assign({}, ...joined.map(({ inputs }) => inputs)),
     imports: joined.flatMap(({ imports }) => imports).filter((to) => !parts.includes(to.path)),
