@@ -5,13 +5,12 @@
  *     endpoints.json -> records -> table -> sockets answer -> only then sources are polled, and the far side is started
  *                                                     `-> retained.json, answers.snapshot, in pieces between queries
  */
-import { join } from 'node:path';
 import type { HttpServerOptions, Pages } from './admin/http-server.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
-import { Daemon } from './daemon/running-daemon.ts';
+import { Daemon, writeForNextStart } from './daemon/running-daemon.ts';
 import { DAEMON_MESSAGES, notReady } from './daemon/server-report.ts';
 import { watchTrend } from './daemon/trend-watch.ts';
 import type { Log } from './log/log.ts';
@@ -22,7 +21,6 @@ import { loadLate } from './runtime/memory.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';
 import { LocalZonesError } from './serving/local-zones/own-zones.ts';
-import { removeLeftovers, replaceFile } from './store/file-system.ts';
 import { type LoadFault, prepareDirectory } from './store/state-backend.ts';
 
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */
@@ -153,18 +151,11 @@ const importPages = () => loadLate(() => import('./daemon/pages.ts'));
 const importCommands = () => loadLate(() => import('./daemon/control-commands.ts'));
 
 /** Once the start is over: what the next start needs where its file is refused, and what makes it faster. */
-async function keepConfig(
-  daemon: Daemon,
-  { config, keptConfig, pause, random }: DaemonParts,
-  { files }: Rooms,
-): Promise<void> {
+async function keepConfig(daemon: Daemon, parts: DaemonParts, rooms: Rooms): Promise<void> {
+  const { keptConfig, pause } = parts;
   await daemon.keepAccepted();
   const octets = await keptConfig?.compose(pause);
-  if (keptConfig === undefined || octets === undefined) return;
-  const path = join(config.state.directory, keptConfig.name);
-  await removeLeftovers(files, path);
-  // a start without it takes longer, and nothing else: the store reports a disk that does not take its own files
-  await replaceFile(files, random, { path, octets }).catch(() => undefined);
+  if (keptConfig && octets) await writeForNextStart(parts, rooms, keptConfig.name, octets);
 }
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */

@@ -86,7 +86,8 @@ export async function readConfigForStart(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    return acceptedBefore(request, octets ?? new Uint8Array(), error);
+    const config = await acceptedBefore(request, octets);
+    return config && { config, refusal: error };
   }
 }
 
@@ -94,26 +95,23 @@ export async function readConfigForStart(
  * For a file that is sound and cannot be served on this host: what the server took last, or `undefined` where there is none, or
  * where it is this text.
  */
-export async function readOtherAccepted(
+export function readOtherAccepted(
   file: string | undefined,
   text: Uint8Array | undefined,
-  refusal: Error,
 ): Promise<Config | undefined> {
-  const accepted = await acceptedBefore(requestFor(file), text ?? new Uint8Array(), refusal);
-  return accepted?.config;
+  return acceptedBefore(requestFor(file), text);
 }
 
 /** The endpoints of a configuration that was good are answered, whatever was written into its file since. */
 async function acceptedBefore(
   request: ReturnType<typeof requestFor>,
-  refused: Uint8Array,
-  refusal: Error,
-): Promise<StartConfig | undefined> {
+  refused: Uint8Array = new Uint8Array(),
+): Promise<Config | undefined> {
   const accepted = await soonOrNever(readAcceptedConfig(request, refused, readOwnFile), ACCEPTED_WAIT_MS);
   if (accepted === undefined || Buffer.compare(accepted, refused) === 0) return undefined;
   try {
     const { loadConfig } = await import('../config/config.ts');
-    return { config: await loadConfig({ ...request, readFile: async () => accepted }), refusal };
+    return await loadConfig({ ...request, readFile: async () => accepted });
   } catch (error) {
     if (error instanceof ConfigError) return undefined; // the faults of a variable have been printed with those of the file
     throw error;

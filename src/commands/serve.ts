@@ -135,7 +135,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   const starting = startDaemon(parts).catch(async (error: unknown) => {
     // such as a port that another program has: a reload refuses it, too, and the configuration from before runs on
     if (!isStartRefusal(error) || refusal !== undefined) throw error;
-    const accepted = await readOtherAccepted(file, octets, error);
+    const accepted = await readOtherAccepted(file, octets);
     if (accepted === undefined) throw error;
     process.stderr.write(`outpost-dns: ${error.message}\n`);
     return startDaemon({ ...parts, config: accepted, refusedConfig: error });

@@ -277,14 +277,21 @@ export class Daemon {
 /** A disk that hangs must not hold the stop. */
 const KEEP_WAIT_MS = 2_000;
 
-/** A start whose file is refused serves with this. Where the disk does not take it, that start has nothing: the store reports the disk. */
-async function writeAccepted(
-  { config, acceptedConfig, random }: DaemonParts,
-  { files, inForce }: Rooms,
+/** A start whose file is refused serves with this. Where the disk does not take it, that start has nothing. */
+async function writeAccepted(parts: DaemonParts, rooms: Rooms): Promise<void> {
+  const { acceptedConfig } = parts;
+  const octets = acceptedConfig?.compose(rooms.inForce.config);
+  if (acceptedConfig && octets) await writeForNextStart(parts, rooms, acceptedConfig.name, octets);
+}
+
+/** Writes a file that may be lost into the state directory. The store reports a disk that does not take its own files. */
+export async function writeForNextStart(
+  { config, random }: DaemonParts,
+  { files }: Rooms,
+  name: string,
+  octets: Uint8Array,
 ): Promise<void> {
-  const octets = acceptedConfig?.compose(inForce.config);
-  if (acceptedConfig === undefined || octets === undefined) return;
-  const path = join(config.state.directory, acceptedConfig.name);
+  const path = join(config.state.directory, name);
   await removeLeftovers(files, path);
   await replaceFile(files, random, { path, octets }).catch(() => undefined);
 }
