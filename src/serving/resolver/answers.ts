@@ -417,8 +417,7 @@ export class FetchedAnswers {
 
   /** The extended error for a failure of which an upstream gives no reason. */
   #reasonOf(query: Query, route: Route): number | undefined {
-    const isGone = isLinkCut(this.#deps, route) || isCut(this.#deps, query, route);
-    return isGone ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+    return isGone(this.#deps, query, route) ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
   }
 
   #orStored(answer: FetchedAnswer, query: Query, route: Route): FetchedAnswer {
@@ -503,6 +502,11 @@ export function isCut(deps: CutFacts, query: Query, route: Route): boolean {
 export function isTurnCut(deps: CutFacts, turn: Turn): boolean {
   turn.isCut ??= isCut(deps, turn.query, turn.route);
   return turn.isCut;
+}
+
+/** Whether nobody can be asked for the name, or an answer about it may be made up on the site. */
+export function isGone(deps: CutFacts, query: Query, route: Route): boolean {
+  return isCut(deps, query, route) || isLinkCut(deps, route);
 }
 
 type CutFacts = Pick<ResolverDeps, 'link' | 'rules'> & {

@@ -11,8 +11,7 @@ import { type RuleFinding, type Standing, writeDisconnectedReply } from '../loca
 import { ORIGIN, PASS, type Route, type Turn } from '../turn.ts';
 import {
   type FetchedResponse,
-  isCut,
-  isLinkCut,
+  isGone,
   isTurnCut,
   type KeptAnswers,
   type OwnAnswers,
@@ -100,7 +99,7 @@ export class OutageAnswers {
       return writeNoData(turn);
     }
     // what follows is no data that is here, so it is not for a client without RD
-    if (!query.recursionDesired || !this.isGone(query, route)) return PASS;
+    if (!query.recursionDesired || !isGone(this.#deps, query, route)) return PASS;
     const { origin } = turn;
     turn.origin = ORIGIN.disconnected;
     const rule = this.#deps.rules.disconnected.find(query);
@@ -109,11 +108,6 @@ export class OutageAnswers {
     if (this.#isSearchLeak(query)) return this.#denyLeak(turn);
     turn.origin = origin;
     return PASS;
-  }
-
-  /** Whether nobody can be asked for the name, or an answer about it may be made up on the site. */
-  isGone(query: Query, route: Route): boolean {
-    return isCut(this.#deps, query, route) || isLinkCut(this.#deps, route);
   }
 
   /** Whether `insteadOfFailure` makes something better of a failure while the link is down. */

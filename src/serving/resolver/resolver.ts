@@ -26,6 +26,7 @@ import { AliasFollower, AliasTargets } from './alias-follower.ts';
 import {
   type FetchedAnswer,
   FetchedAnswers,
+  isGone,
   isLinkCut,
   isTurnCut,
   KeptAnswers,
@@ -144,7 +145,7 @@ export class Resolver implements QueryHandler {
     const instead = this.#outage.insteadOfFailure(turn);
     if (instead !== PASS) return instead;
     const { query, route } = turn;
-    if (!this.#outage.isGone(query, route)) this.#deps.failedNames?.note(query, turn.nowMs);
+    if (!isGone(this.#deps, query, route)) this.#deps.failedNames?.note(query, turn.nowMs);
     turn.origin = ORIGIN.failed;
     this.#own.noteFailed(query);
     return writeEmpty(turn, RCODE.SERVFAIL, answer.extendedError);
