@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as v from 'valibot';
 import { type DrillReportBody, drillReport } from '../../src/admin/drill-control.ts';
 import type { Lab } from '../check.ts';
 import { eventually } from '../commands.ts';
@@ -128,7 +129,7 @@ async function untilReady(site: LabSite): Promise<void> {
 }
 
 async function readReport(site: LabSite): Promise<DrillReportBody> {
-  return drillReport.parse(JSON.parse(await site.nearSide.drill('report', '--json')));
+  return v.parse(drillReport, JSON.parse(await site.nearSide.drill('report', '--json')));
 }
 
 function namesOf(asked: DrillReportBody['failed'] | undefined): string[] {

@@ -1,6 +1,6 @@
 /**
  * The answer to a command of the control socket that is not done. It refuses to know how a body is checked: the socket opens a quarter
- * of a second after a start, and what checks bodies would take most of that turn.
+ * of a second after a start, and the commands with their bodies are loaded later.
  */
 
 /** Why a command is not done, and how its caller fixes that. */

@@ -2,35 +2,34 @@
  * The commands on the control socket that rehearse an outage: `drill`, and `check --as-if-cut`. Their reports have one form for
  * the server and for its client.
  */
-import * as z from 'zod';
+import * as v from 'valibot';
+import { list, number, object, strictObject, text, word } from '../runtime/forms.ts';
 import { ControlRefusal } from './control-refusal.ts';
 import { type ControlRoute, controlRoute } from './control-route.ts';
 
-const askedNames = z.object({
-  queries: z.number(),
+const askedNames = object({
+  queries: number,
   /** Most queries first. */
-  names: z.array(z.object({ name: z.string(), type: z.string(), queries: z.number() })).readonly(),
+  names: list(object({ name: text, type: text, queries: number })),
   /** Queries for names beyond those that are listed. */
-  otherQueries: z.number(),
+  otherQueries: number,
 });
 
-export const drillReport = z.object({
-  state: z.enum(['none', 'running', 'ended']),
+export const drillReport = object({
+  state: word('none', 'running', 'ended'),
   /** ISO 8601, UTC. */
-  startedAt: z.string().optional(),
-  forMs: z.number().optional(),
-  ranMs: z.number().optional(),
-  endedBy: z.enum(['time', 'command', 'shutdown']).optional(),
+  startedAt: v.optional(text),
+  forMs: v.optional(number),
+  ranMs: v.optional(number),
+  endedBy: v.optional(word('time', 'command', 'shutdown')),
   failed: askedNames,
   stale: askedNames,
-  endpoints: z.array(z.object({ endpoint: z.string(), answers: z.number() })).readonly(),
+  endpoints: list(object({ endpoint: text, answers: number })),
   /** Names that the report advises to add to `retain`; the name with the most queries comes first. */
-  retain: z
-    .array(z.object({ name: z.string(), types: z.array(z.string()).readonly(), asked: z.number() }))
-    .readonly(),
+  retain: list(object({ name: text, types: list(text), asked: number })),
 });
 
-export type DrillReportBody = z.output<typeof drillReport>;
+export type DrillReportBody = v.InferOutput<typeof drillReport>;
 
 /** The part of the drill that the commands use. */
 export interface DrillControl {
@@ -49,8 +48,8 @@ export const DRILL_REPORT_PATH = '/drill';
 
 const WAIT = 'start the drill when "outpost-dns status" says ready: in a drill no address is learned';
 
-const startBody = z.strictObject({ forMs: z.number() });
-const noBody = z.strictObject({});
+const startBody = strictObject({ forMs: number });
+const noBody = strictObject({});
 
 /**
  * Each answers with the report as it then is. `notReady`: why endpoints cannot be answered now. During a drill nothing could
@@ -97,36 +96,36 @@ function stop(drill: DrillControl): DrillReportBody | ControlRefusal {
 
 export const AS_IF_CUT_PATH = '/as-if-cut';
 
-const failing = z.object({
+const failing = object({
   /** A domain name as text. */
-  name: z.string(),
+  name: text,
   /** The mnemonic of the type. */
-  type: z.string(),
+  type: text,
   /** The step of the resolver's list that would give the failure. */
-  step: z.string(),
+  step: text,
 });
 
-const group = z.object({
+const group = object({
   /** Questions that were rehearsed. */
-  tried: z.number(),
+  tried: number,
   /** Questions that would fail; no more than a few hundred are listed. */
-  failing: z.array(failing).readonly(),
+  failing: list(failing),
   /** Failing questions that are not listed. */
-  more: z.number(),
+  more: number,
 });
 
-export const asIfCutReport = z.object({
+export const asIfCutReport = object({
   endpoints: group,
   retained: group,
   /** Names that clients asked for in the last day, without those that a rule fails on purpose. */
   asked: group,
   /** Asked names that a rule fails on purpose in a cut, such as services of AWS. */
-  failByRule: z.number(),
+  failByRule: number,
   /** Asked names that were not rehearsed, because the time was over. */
-  untried: z.number(),
-  tookMs: z.number(),
+  untried: number,
+  tookMs: number,
 });
-export type AsIfCutReport = z.output<typeof asIfCutReport>;
+export type AsIfCutReport = v.InferOutput<typeof asIfCutReport>;
 
 export function asIfCutRoutes(rehearse: () => Promise<AsIfCutReport>): readonly ControlRoute[] {
   return [controlRoute('GET', AS_IF_CUT_PATH, noBody, rehearse)];

@@ -3,101 +3,98 @@
  * `flush`, which drops kept answers.
  */
 
-import * as z from 'zod';
+import * as v from 'valibot';
+import { flag, list, number, object, strictObject, text, word } from '../runtime/forms.ts';
 import { ControlRefusal, notADomainName } from './control-refusal.ts';
-import { type ControlRoute, controlRoute } from './control-route.ts';
+import { type ControlRoute, controlRoute, printable } from './control-route.ts';
 
 export const EXPLAIN_PATH = '/explain';
 
-const explainBody = z.strictObject({
+const explainBody = strictObject({
   /** A domain name as text; `.` is the root. */
-  name: z.string(),
+  name: text,
   /** A mnemonic such as `A`, or `TYPE` and a number. */
-  type: z.string(),
+  type: text,
 });
 
-const age = z.number().optional();
+const age = v.optional(number);
 
-const answerBody = z.object({
+const answerBody = object({
   /** The step of the resolver's list that answers. */
-  step: z.string(),
+  step: text,
   /** Why this step stands in the list. */
-  why: z.string(),
+  why: text,
   /** The origin, as the metric `outpost_dns_answers_total` counts it. */
-  origin: z.string(),
+  origin: text,
   /** Absent where only upstreams know the answer. */
-  rcode: z.string().optional(),
+  rcode: v.optional(text),
   /** The records of the answer, as lines of text. */
-  records: z.array(z.string()).readonly(),
+  records: list(text),
   /** The upstreams that are asked; empty where none is. */
-  upstreams: z.array(z.string()).readonly(),
+  upstreams: list(text),
   /** The kept answer from which the step answers. */
-  kept: z
-    .object({
-      ageSeconds: z.number(),
+  kept: v.optional(
+    object({
+      ageSeconds: number,
       /** Seconds until it has expired; negative after that. */
-      freshForSeconds: z.number(),
+      freshForSeconds: number,
       /** Seconds until it is given no more, even in a cut; absent for a retained name, whose answer has no end. */
       givenForSeconds: age,
-    })
-    .optional(),
+    }),
+  ),
 });
 
-const addressBody = z.object({
-  address: z.string(),
-  served: z.enum(['first', 'last', 'no']),
-  why: z.array(z.string()).readonly(),
-  sources: z
-    .array(
-      z.object({
-        source: z.string(),
-        isInLastAnswer: z.boolean().optional(),
-        firstSeenAgeSeconds: age,
-        lastSeenAgeSeconds: age,
-      }),
-    )
-    .readonly(),
-  proof: z
-    .object({
-      state: z.string(),
-      reason: z.string().optional(),
-      ageSeconds: z.number(),
+const addressBody = object({
+  address: text,
+  served: word('first', 'last', 'no'),
+  why: list(text),
+  sources: list(
+    object({
+      source: text,
+      isInLastAnswer: v.optional(flag),
+      firstSeenAgeSeconds: age,
+      lastSeenAgeSeconds: age,
+    }),
+  ),
+  proof: v.optional(
+    object({
+      state: text,
+      reason: v.optional(text),
+      ageSeconds: number,
       provenAgeSeconds: age,
-    })
-    .optional(),
-  isDead: z.boolean(),
+    }),
+  ),
+  isDead: flag,
 });
 
-export const explainReport = z.object({
-  name: z.string(),
-  type: z.string(),
+export const explainReport = object({
+  name: text,
+  type: text,
   now: answerBody,
   inCut: answerBody,
   /** Present where the name is an endpoint's. */
-  endpoint: z
-    .object({
-      cluster: z.string(),
-      region: z.string().optional(),
-      basis: z.string(),
-      sources: z
-        .array(
-          z.object({
-            source: z.string(),
-            latest: z.string(),
-            ageSeconds: age,
-            addresses: z.array(z.string()).readonly().optional(),
-            failure: z.string().optional(),
-          }),
-        )
-        .readonly(),
+  endpoint: v.optional(
+    object({
+      cluster: text,
+      region: v.optional(text),
+      basis: text,
+      sources: list(
+        object({
+          source: text,
+          latest: text,
+          ageSeconds: age,
+          addresses: v.optional(list(text)),
+          failure: v.optional(text),
+        }),
+      ),
       /** Whether name and interfaces agree; absent where only one kind of source answers, or none. */
-      agreement: z.string(),
-      addresses: z.array(addressBody).readonly(),
-      warnings: z.array(z.string()).readonly(),
-    })
-    .optional(),
+      agreement: text,
+      addresses: list(addressBody),
+      warnings: list(text),
+    }),
+  ),
 });
-export type ExplainReport = z.output<typeof explainReport>;
+export type ExplainReport = v.InferOutput<typeof explainReport>;
 
 /** The part of the server that the command uses. */
 export interface ExplainControl {
@@ -127,32 +124,32 @@ export function explainRoutes(control: ExplainControl): readonly ControlRoute[] 
 
 export const FLUSH_PATH = '/flush';
 
-const flushBody = z.strictObject({
+const flushBody = strictObject({
   /** A domain name as text; `.` is the root. */
-  name: z.string(),
+  name: text,
   /** Every name under it, too. */
-  below: z.boolean(),
+  below: flag,
   /** Drops all answers although no upstream could give others now. */
-  evenInCut: z.boolean().optional(),
+  evenInCut: v.optional(flag),
   /** The user who gives the command. */
-  by: z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a text of 1 to 255 printable characters'),
+  by: printable,
 });
 
-export const flushReport = z.object({
-  name: z.string(),
-  below: z.boolean(),
+export const flushReport = object({
+  name: text,
+  below: flag,
   /** Answers that were dropped from memory, stale answers included. */
-  answers: z.number(),
+  answers: number,
   /** Retained questions about these names: their answers stay until an upstream has given another answer. */
-  retained: z.array(z.string()).readonly(),
+  retained: list(text),
   /** Endpoints among these names: they are not answered from the cache. */
-  endpoints: z.array(z.string()).readonly(),
+  endpoints: list(text),
   /** Whether the snapshot on the disk is without the answers, too: false where a restart would bring them back. */
-  isSaved: z.boolean(),
-  saveFailure: z.string().optional(),
+  isSaved: flag,
+  saveFailure: v.optional(text),
 });
-export type FlushReport = z.output<typeof flushReport>;
-type FlushCommand = z.output<typeof flushBody>;
+export type FlushReport = v.InferOutput<typeof flushReport>;
+type FlushCommand = v.InferOutput<typeof flushBody>;
 
 /** The part of the server that the command uses. */
 export interface FlushControl {

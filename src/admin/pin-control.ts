@@ -1,51 +1,51 @@
 /** The commands that pin the addresses of a cluster for a time, on the control socket; and their bodies, for server and client. */
-import * as z from 'zod';
+import * as v from 'valibot';
+import { flag, list, number, object, strictObject, text } from '../runtime/forms.ts';
 import { ControlRefusal } from './control-refusal.ts';
-import { type ControlRoute, controlRoute } from './control-route.ts';
+import { type ControlRoute, controlRoute, printable } from './control-route.ts';
 
 export const PIN_PATH = '/pin';
 export const UNPIN_PATH = '/unpin';
 
-const word = z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a text of 1 to 255 printable characters');
 /** Far more addresses than the API server of a cluster has. */
 const MAX_ADDRESSES = 64;
-const cluster = { cluster: word, region: word.optional() };
+const cluster = { cluster: printable, region: v.optional(printable) };
 
-const pinBody = z.strictObject({
+const pinBody = strictObject({
   ...cluster,
-  addresses: z.array(z.ipv4()).min(1).max(MAX_ADDRESSES).readonly(),
-  forMs: z.number(),
-  why: word,
+  addresses: list(v.pipe(text, v.ipv4('not an IPv4 address')), { least: 1, most: MAX_ADDRESSES }),
+  forMs: number,
+  why: printable,
   /** The user who gives the command. */
-  by: word,
+  by: printable,
 });
-const unpinBody = z.strictObject(cluster);
+const unpinBody = strictObject(cluster);
 
 /** What is served after the command. */
-export const pinReport = z.object({
-  cluster: z.string(),
-  region: z.string().optional(),
-  endpoint: z.string().optional(),
+export const pinReport = object({
+  cluster: text,
+  region: v.optional(text),
+  endpoint: v.optional(text),
   /** The addresses that clients get now. */
-  served: z.array(z.string()).readonly(),
-  pin: z
-    .object({
-      addresses: z.array(z.string()).readonly(),
-      why: z.string().optional(),
-      by: z.string().optional(),
-      endsInSeconds: z.number().optional(),
+  served: list(text),
+  pin: v.optional(
+    object({
+      addresses: list(text),
+      why: v.optional(text),
+      by: v.optional(text),
+      endsInSeconds: v.optional(number),
       /** The addresses that would be served without the pin. */
-      unpinned: z.array(z.string()).readonly().optional(),
-    })
-    .optional(),
+      unpinned: v.optional(list(text)),
+    }),
+  ),
   /** Whether the state file has the pin, or has lost it: false where a restart would undo the command. */
-  isSaved: z.boolean(),
-  saveFailure: z.string().optional(),
+  isSaved: flag,
+  saveFailure: v.optional(text),
 });
-export type PinReport = z.output<typeof pinReport>;
+export type PinReport = v.InferOutput<typeof pinReport>;
 
-export type PinCommand = z.output<typeof pinBody>;
-export type UnpinCommand = z.output<typeof unpinBody>;
+export type PinCommand = v.InferOutput<typeof pinBody>;
+export type UnpinCommand = v.InferOutput<typeof unpinBody>;
 
 /** The part of the refresh side that the commands use. */
 export interface PinControl {

@@ -7,7 +7,6 @@
 import { access, readFile, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
-import type * as z from 'zod';
 import { sandboxServer } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
@@ -15,6 +14,7 @@ import { connectable, readSocketAddress, type SocketAddress } from '../config/ki
 import { DEFAULT_STATE_DIRECTORY } from '../config/source-text.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { plural } from '../report/report.ts';
+import { attemptRead, type Reader } from '../runtime/forms.ts';
 import { readConfig } from './config-file.ts';
 import { getStatus, sendCommand } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, printFailure } from './subcommand.ts';
@@ -195,7 +195,7 @@ export async function command<Report>(
   { config, state }: ServerOptions,
   action: string,
   route: { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: unknown },
-  form: z.ZodType<Report>,
+  form: Reader<Report>,
 ): Promise<Report | ExitCode> {
   const directory = await findPlace('stateDirectory', state, config);
   if (typeof directory === 'number') return directory;
@@ -204,8 +204,8 @@ export async function command<Report>(
     printFailure(`cannot ${action}: ${answer.detail}`, answer.fix);
     return EXIT.finding;
   }
-  const report = form.safeParse(answer.content);
-  if (report.success) return report.data;
+  const report = attemptRead(form, answer.content);
+  if (report.kind === 'ok') return report.content;
   printFailure(
     `cannot ${action}: the answer is not one of this version`,
     'client and server may be of different versions: compare "outpost-dns --version" with the status',

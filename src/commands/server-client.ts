@@ -4,11 +4,12 @@
  */
 import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as z from 'zod';
+import * as v from 'valibot';
 import { controlError } from '../admin/control-route.ts';
 import { controlPath } from '../admin/control-server.ts';
 import type { PanelsBody } from '../admin/pages.ts';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { attemptRead, flag, list, number, object, type Reader, text, word } from '../runtime/forms.ts';
 
 const ADMIN_PORT = 9153;
 
@@ -48,10 +49,10 @@ export async function getPage(
 }
 
 /** The fields of `/status` that the commands themselves read. */
-const statusFacts = z.object({
-  server: z.object({ ready: z.boolean(), listening: z.array(z.object({ address: z.string() })) }),
-  endpoints: z.array(z.object({ endpoint: z.string().optional(), addresses: z.array(z.unknown()) })),
-  state: z.object({ directory: z.string() }),
+const statusFacts = object({
+  server: object({ ready: flag, listening: list(object({ address: text })) }),
+  endpoints: list(object({ endpoint: v.optional(text), addresses: list(v.unknown()) })),
+  state: object({ directory: text }),
 });
 
 /** `whole`: the JSON as it came, with fields that a later version may have added. */
@@ -63,37 +64,37 @@ export type Reading<Facts> =
 export function getStatus(
   address: SocketAddress,
   timeoutMs: number,
-): Promise<Reading<z.infer<typeof statusFacts>>> {
+): Promise<Reading<v.InferOutput<typeof statusFacts>>> {
   return readPage(address, '/status', timeoutMs, statusFacts);
 }
 
-const toned = z.object({
-  text: z.string(),
-  tone: z.enum(['plain', 'good', 'doubtful', 'bad']).catch('plain'),
+const toned = object({
+  text: text,
+  tone: v.fallback(word('plain', 'good', 'doubtful', 'bad'), 'plain'),
 });
-const cell = z.union([z.string(), z.number(), toned, z.array(z.union([z.string(), toned]))]);
-const plot = z.object({
-  label: z.string(),
-  span: z.string(),
-  ends: z.tuple([z.string(), z.string()]),
-  points: z.array(z.number().nullable()),
-  top: z.number(),
-  latest: z.string(),
-  range: z.string(),
+const cell = v.union([text, number, toned, list(v.union([text, toned]))]);
+const plot = object({
+  label: text,
+  span: text,
+  ends: v.strictTuple([text, text]),
+  points: list(v.nullable(number)),
+  top: number,
+  latest: text,
+  range: text,
 });
-const panelsBody: z.ZodType<PanelsBody> = z.object({
-  ready: z.boolean(),
-  panels: z.array(
-    z.object({
-      title: z.string().optional(),
-      badge: toned.optional(),
-      about: z.string().optional(),
-      notes: z.array(cell).optional(),
-      facts: z.array(z.tuple([z.string(), cell])).optional(),
-      head: z.array(z.string()).optional(),
-      rows: z.array(z.array(cell)).optional(),
-      rest: z.string().optional(),
-      plots: z.array(plot).optional(),
+const panelsBody: Reader<PanelsBody> = object({
+  ready: flag,
+  panels: list(
+    object({
+      title: v.optional(text),
+      badge: v.optional(toned),
+      about: v.optional(text),
+      notes: v.optional(list(cell)),
+      facts: v.optional(list(v.strictTuple([text, cell]))),
+      head: v.optional(list(text)),
+      rows: v.optional(list(list(cell))),
+      rest: v.optional(text),
+      plots: v.optional(list(plot)),
     }),
   ),
 });
@@ -109,7 +110,7 @@ async function readPage<Facts>(
   address: SocketAddress,
   path: string,
   timeoutMs: number,
-  schema: z.ZodType<Facts>,
+  reader: Reader<Facts>,
 ): Promise<Reading<Facts>> {
   const answer = await getPage(address, path, timeoutMs);
   if (answer.kind === 'failed') return answer;
@@ -118,10 +119,9 @@ async function readPage<Facts>(
     return failed(`it answers with HTTP status ${answer.status}`, fix);
   }
   const whole = parseJson(answer.body);
-  const parsed = schema.safeParse(whole);
-  if (parsed.success) return { kind: 'read', facts: parsed.data, whole };
-  const [issue] = parsed.error.issues;
-  const place = issue === undefined || issue.path.length === 0 ? '' : ` at "${issue.path.join('.')}"`;
+  const read = attemptRead(reader, whole);
+  if (read.kind === 'ok') return { kind: 'read', facts: read.content, whole };
+  const place = read.place === '' ? '' : ` at "${read.place}"`;
   return failed(`the answer is not a status report${place}`, WRONG_SERVER);
 }
 
@@ -148,10 +148,11 @@ export async function sendCommand(
     return { ...answer, detail: `control socket "${socketPath}": ${answer.detail}` };
   const content = parseJson(answer.body);
   if (content !== undefined && answer.status === 200) return { kind: 'done', content };
-  const { data } = controlError.safeParse(content);
-  if (data === undefined)
+  const refusal = attemptRead(controlError, content);
+  if (refusal.kind === 'mismatch')
     return failed('an answer from no outpost-dns, or from one of another version', NAME_IT);
-  return { kind: 'refused', detail: data.error, fix: data.fix ?? data.mend };
+  const { error, fix, mend } = refusal.content;
+  return { kind: 'refused', detail: error, fix: fix ?? mend };
 }
 
 function failed(detail: string, fix: string): CallFailure {

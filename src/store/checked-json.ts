@@ -1,7 +1,7 @@
 /**
  * The envelope of every state file in JSON: a person can read the file at 3 a.m., and carry it to another host. The file says
- * what it is, and has a checksum over all of its content. At the end: the words by which a format says what its content looks like.
- * The envelope refuses to know what the content means.
+ * what it is, and has a checksum over all of its content. At the end: times and names, as the files have them. The envelope refuses
+ * to know what the content means.
  *
  *     { "about": [...], "format": "outpost-dns ...", "version": 1, "generation": 42, "writtenAt": "2026-...Z",
  *       "checksum": "sha256:...", and the content }
@@ -18,6 +18,7 @@ import * as v from 'valibot';
 import { normalizeName } from '../protocol/words/name.ts';
 import { canonicalJson, isDeeperThan } from '../records/endpoint-record.ts';
 import { createSha256 } from '../runtime/checksum.ts';
+import { attemptRead, count, object, type Reader, text } from '../runtime/forms.ts';
 import type { Steps } from '../runtime/slices.ts';
 
 const MAX_DEPTH = 32; // our files have 6; bounds the recursion over a file that another program wrote
@@ -310,62 +311,6 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0;
-}
-
-// What the JSON has to look like, and its content out of it: Valibot, with the words of this program. A start reads such a file before
-// its first answer, and the set-up and the first use of Zod would take a tenth of the time there. Members that a reader does not
-// know are left out, because a later version may have written them. The ledger reads its lines by the same words.
-
-export type Reader<Content> = v.GenericSchema<unknown, Content>;
-
-export type Attempt<Content> =
-  | { readonly kind: 'ok'; readonly content: Content }
-  | { readonly kind: 'mismatch'; readonly text: string };
-
-/** Never throws, unless a reader has a defect. */
-export function attemptRead<Content>(reader: Reader<Content>, found: unknown): Attempt<Content> {
-  const { success, output, issues } = v.safeParse(reader, found, { abortEarly: true });
-  if (success) return { kind: 'ok', content: output };
-  return { kind: 'mismatch', text: `${v.getDotPath(issues[0]) ?? ''}: ${issues[0].message}` };
-}
-
-const not = (expected: string) => (issue: { readonly input: unknown }) =>
-  `${expected} is expected, not ${kindOf(issue.input)}`;
-
-export const text = v.string(not('a text'));
-export const number = v.pipe(v.number(not('a number')), v.finite('too large'));
-const NO_COUNT = 'not a whole number from 0';
-export const count = v.pipe(number, v.safeInteger(NO_COUNT), v.minValue(0, NO_COUNT));
-export const flag = v.boolean(not('true or false'));
-
-export const word = <const Words extends readonly string[]>(...words: Words) =>
-  v.picklist(words, `not one of ${words.join(', ')}`);
-
-export const list = <Content>(reader: Reader<Content>, { least = 0, most = Number.POSITIVE_INFINITY } = {}) =>
-  v.pipe(
-    v.array(reader, not('a list')),
-    v.check(
-      ({ length }) => length >= least && length <= most,
-      ({ input }) => `${input.length} items`,
-    ),
-    v.readonly(),
-  );
-
-/** Valibot takes a list for an object, too. */
-const members = v.custom(
-  (found) => typeof found === 'object' && found !== null && !Array.isArray(found),
-  not('an object'),
-);
-
-export const object = <const Members extends v.ObjectEntries>(entries: Members) =>
-  v.pipe(members, v.object(entries, 'missing'));
-
-/** An object with any names of members; Valibot leaves out those of a prototype. */
-export const table = <Content>(reader: Reader<Content>) => v.pipe(members, v.record(v.string(), reader));
-
-function kindOf(found: unknown): string {
-  if (found === undefined) return 'nothing';
-  return found === null ? 'null' : Array.isArray(found) ? 'a list' : `a ${typeof found}`;
 }
 
 /** The text of a time (wall ms) in the files. Throws RangeError when `ms` is no time. */

@@ -17,26 +17,28 @@ import {
   type SeenBy,
 } from '../records/endpoint-record.ts';
 import { perSource } from '../records/sources.ts';
-import type { Steps } from '../runtime/slices.ts';
 import {
   attemptRead,
-  type CheckedList,
   count,
+  flag,
+  list,
+  object,
+  type Reader,
+  text,
+  word as words,
+} from '../runtime/forms.ts';
+import type { Steps } from '../runtime/slices.ts';
+import {
+  type CheckedList,
   decodeList,
   type Encoded,
   type Envelope,
   encodeList,
-  flag,
-  list,
   MAX_ITEMS,
   moment,
   name,
-  object,
-  type Reader,
-  text,
   time,
   type Written,
-  word as words,
 } from './checked-json.ts';
 import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';

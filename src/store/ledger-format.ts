@@ -19,7 +19,7 @@ import {
   table,
   text,
   word,
-} from './checked-json.ts';
+} from '../runtime/forms.ts';
 
 const texts = list(text);
 const place = { cluster: text, region: v.optional(text) };

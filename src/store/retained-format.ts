@@ -13,6 +13,7 @@ import { indexResponse } from '../protocol/wire/response.ts';
 import { CLASS, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
 import { answerLines, contentOf, type RetainedRecord } from '../records/retained-record.ts';
+import { object, text } from '../runtime/forms.ts';
 import type { Steps } from '../runtime/slices.ts';
 import {
   type CheckedList,
@@ -22,8 +23,6 @@ import {
   isTime,
   moment,
   name,
-  object,
-  text,
   time,
 } from './checked-json.ts';
 import type { StateFormat } from './state-format.ts';

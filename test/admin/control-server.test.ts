@@ -17,10 +17,11 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import * as z from 'zod';
+import * as v from 'valibot';
 import { ControlRefusal } from '../../src/admin/control-refusal.ts';
 import { type ControlRoute, controlRoute } from '../../src/admin/control-route.ts';
 import { controlPath, startControlServer } from '../../src/admin/control-server.ts';
+import { count, strictObject, text } from '../../src/runtime/forms.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { pause } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
@@ -33,12 +34,12 @@ t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
 const echo = controlRoute(
   'POST',
   '/echo',
-  z.strictObject({ text: z.string(), times: z.int().max(9).optional() }),
+  strictObject({ text, times: v.optional(v.pipe(count, v.maxValue(9, 'more than 9'))) }),
   (body) => ({
     echoed: body,
   }),
 );
-const tell = controlRoute('GET', '/tell', z.strictObject({}), () => ({ told: true }));
+const tell = controlRoute('GET', '/tell', strictObject({}), () => ({ told: true }));
 
 t.test(
   'a caller has an answer where the commands cannot be loaded, and the next caller tries again',
@@ -77,23 +78,33 @@ t.test('a route gets its checked body and what it returns comes back as JSON', a
 });
 
 t.test('a refused command has a status, a reason and a fix', async (t) => {
-  const refuse = controlRoute('POST', '/refuse', z.strictObject({}), () => {
+  const refuse = controlRoute('POST', '/refuse', strictObject({}), () => {
     return new ControlRefusal(409, 'not now', 'later');
   });
-  const fail = controlRoute('POST', '/fail', z.strictObject({}), () => {
+  const fail = controlRoute('POST', '/fail', strictObject({}), () => {
     throw new Error('a secret of the house');
   });
   const circular: Record<string, unknown> = {};
   circular['self'] = circular;
-  const unspeakable = controlRoute('POST', '/unspeakable', z.strictObject({}), () => circular);
-  const silent = controlRoute('POST', '/silent', z.strictObject({}), () => undefined);
+  const unspeakable = controlRoute('POST', '/unspeakable', strictObject({}), () => circular);
+  const silent = controlRoute('POST', '/silent', strictObject({}), () => undefined);
   const { path, log } = await control(t, [echo, tell, refuse, fail, unspeakable, silent]);
   const cases: [method: string, url: string, body: string, status: number, error: RegExp, fix: RegExp][] = [
-    ['POST', '/echo', '{"text":1}', 400, /^POST \/echo: not understood: "text": .*string/, /versions/],
-    ['POST', '/echo', '{"text":"a","more":1}', 400, /more/, /./],
-    ['POST', '/echo', '{"text":"a","times":10}', 400, /"times"/, /./],
-    ['POST', '/echo', '', 400, /"text"/, /./],
-    ['POST', '/echo', 'null', 400, /body/, /./],
+    [
+      'POST',
+      '/echo',
+      '{"text":1,"times":1.5}',
+      400,
+      /^POST \/echo: not understood: "text": a text is expected, not a number, "times": not a whole number from 0$/,
+      /versions/,
+    ],
+    ['POST', '/echo', '{"text":"a","more":1}', 400, /: "more": not a known member$/, /./],
+    ['POST', '/echo', '{"text":"a","__proto__":1}', 400, /: "__proto__": not a known member$/, /./],
+    ['POST', '/echo', '{"text":"a","constructor":1}', 400, /: "constructor": not a known member$/, /./],
+    ['POST', '/echo', '{"text":"a","times":10}', 400, /: "times": more than 9$/, /./],
+    ['POST', '/echo', '', 400, /: "text": missing$/, /./],
+    ['POST', '/echo', 'null', 400, /: body: an object is expected, not null$/, /./],
+    ['POST', '/echo', '[]', 400, /: body: an object is expected, not a list$/, /./],
     ['POST', '/echo', '{"text":', 400, /not JSON/, /./],
     ['POST', '/echo', '\u0000', 400, /not JSON/, /./],
     ['POST', '/nowhere', '{}', 404, /^no such command: "POST \/nowhere"$/, /POST \/echo, GET \/tell/],
@@ -344,7 +355,7 @@ t.test('a client that connects and sends nothing, or too little, does not keep o
 
 t.test('a client that hangs up half-way commands nothing', async (t) => {
   let ran = 0;
-  const route = controlRoute('POST', '/run', z.looseObject({}), () => {
+  const route = controlRoute('POST', '/run', v.looseObject({}), () => {
     ran++;
   });
   const { path } = await control(t, [route, tell]);

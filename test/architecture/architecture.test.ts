@@ -173,6 +173,17 @@ t.test('an AWS client is imported in one room only, and only when it is needed',
   }
 });
 
+t.test('Zod reads the configuration only: its set-up stops the event loop for 10 ms', async (t) => {
+  const users = files.filter(({ imports }) => imports.includes('zod')).map(({ path }) => path);
+  t.ok(users.length > 0, 'imports of it are found');
+  const allowed = ['config', 'commands/sandbox.ts'];
+  t.strictSame(
+    users.filter((path) => !allowed.some((room) => isIn(path, room))),
+    [],
+    'Valibot checks all other values, in the words of runtime/forms.ts',
+  );
+});
+
 t.test('only calls cross into the far side: its insides are its own', async (t) => {
   const doors = ['far-side', 'poll', 'head', 'handshake', 'outbound'];
   for (const { path, imports } of files) {

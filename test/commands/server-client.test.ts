@@ -3,19 +3,20 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import * as z from 'zod';
+import * as v from 'valibot';
 import { ControlRefusal } from '../../src/admin/control-refusal.ts';
 import { controlRoute } from '../../src/admin/control-route.ts';
 import { getPage, sendCommand } from '../../src/commands/server-client.ts';
+import { strictObject } from '../../src/runtime/forms.ts';
 import { control, shortDirectory } from '../admin/control-fixture.ts';
 import { pause } from '../helpers/patience.ts';
 import { freePorts } from '../scenarios/free-ports.ts';
 
 t.test('a command is done, with or without a body, and its answer comes back', async (t) => {
   const routes = [
-    controlRoute('POST', '/echo', z.looseObject({}), (body) => body),
-    controlRoute('GET', '/tell', z.strictObject({}), () => ({ told: [1, 'ü'] })),
-    controlRoute('POST', '/silent', z.strictObject({}), () => undefined),
+    controlRoute('POST', '/echo', v.looseObject({}), (body) => body),
+    controlRoute('GET', '/tell', strictObject({}), () => ({ told: [1, 'ü'] })),
+    controlRoute('POST', '/silent', strictObject({}), () => undefined),
   ];
   const { path } = await control(t, routes);
   t.strictSame(await sendCommand(dirname(path), 'POST', '/echo', { a: 'ü' }), {
@@ -33,7 +34,7 @@ t.test('a refusal comes back in the words of the server', async (t) => {
   const refuse = controlRoute(
     'POST',
     '/refuse',
-    z.strictObject({}),
+    strictObject({}),
     () => new ControlRefusal(409, 'not now', 'later'),
   );
   const { path } = await control(t, [refuse]);

@@ -1,5 +1,6 @@
 /** A cut that is only rehearsed, through its route and the daemon's own rooms: it names what would fail, and no client notices. */
 import t, { type Test } from 'tap';
+import * as v from 'valibot';
 import { asIfCutReport } from '../../src/admin/drill-control.ts';
 import { asIfCutFindings, cutFindings } from '../../src/commands/check/running.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
@@ -22,7 +23,7 @@ async function open(
   await site.time.advance(5_000);
   const parts = { pause, clock: site.time };
   const route = controlRoutes(parts, site.rooms).find(({ path }) => path === '/as-if-cut');
-  const rehearse = async () => asIfCutReport.parse(JSON.parse(JSON.stringify(await route?.run({}))));
+  const rehearse = async () => v.parse(asIfCutReport, JSON.parse(JSON.stringify(await route?.run({}))));
   return { site, rehearse };
 }
 

@@ -2,6 +2,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import * as v from 'valibot';
 import { ControlRefusal } from '../../src/admin/control-refusal.ts';
 import { flushReport } from '../../src/admin/name-control.ts';
 import { pinReport } from '../../src/admin/pin-control.ts';
@@ -39,7 +40,7 @@ const addresses = async (site: VirtualSite) =>
 t.test('a pin answers clients at once, is on the disk, and every view shows it', async (t) => {
   const { site, directory, command } = await open(t);
   t.strictSame(await addresses(site), FOUND);
-  const report = pinReport.parse(await command('/pin', PIN));
+  const report = v.parse(pinReport, await command('/pin', PIN));
   t.match(report, {
     cluster: 'demo',
     region: 'us-west-2',
@@ -63,7 +64,7 @@ t.test('a pin answers clients at once, is on the disk, and every view shows it',
   t.match(JSON.stringify(panels), /to 10\.0\.9\.1 by ada .*ends in 4 h, in place of 10\.0\.1\.10/);
   const text = await site.ask({ name: `_status.${ENDPOINT}`, type: 'TXT' });
   t.match(JSON.stringify(text.answers), /pin=10\.0\.9\.1 by command, ends in 4h: a drill/);
-  const unpinned = pinReport.parse(await command('/unpin', { cluster: 'demo' }));
+  const unpinned = v.parse(pinReport, await command('/unpin', { cluster: 'demo' }));
   t.match(unpinned, { served: FOUND, pin: undefined, isSaved: true });
   t.strictSame(await addresses(site), FOUND);
   await site.rooms.ledger.flush();
@@ -185,7 +186,8 @@ t.test('flush drops every variant of a name, fresh and stale, in memory and on t
   await site.time.advance(600_000); // all are stale
   await site.rooms.answers.write();
   t.equal((await namesOnDisk(directory)).filter((name) => name === 'www.example.com').length, 4);
-  const report = flushReport.parse(
+  const report = v.parse(
+    flushReport,
     await command('/flush', { name: 'WWW.Example.Com.', below: false, by: 'ada' }),
   );
   t.match(report, {

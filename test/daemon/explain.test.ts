@@ -1,5 +1,6 @@
 /** explain through its route and the daemon's own rooms: it says what a client would get, and changes nothing. */
 import t, { type Test } from 'tap';
+import * as v from 'valibot';
 import { ControlRefusal } from '../../src/admin/control-refusal.ts';
 import { explainReport } from '../../src/admin/name-control.ts';
 import { explainLines } from '../../src/commands/explain.ts';
@@ -15,7 +16,7 @@ async function open(t: Test, more = '', cluster = '') {
   );
   const raw = (name: string, type = 'A') => route?.run({ name, type });
   const explain = async (name: string, type = 'A') => {
-    const report = explainReport.parse(JSON.parse(JSON.stringify(await raw(name, type))));
+    const report = v.parse(explainReport, JSON.parse(JSON.stringify(await raw(name, type))));
     return { report, text: explainLines(report, paintNothing).join('\n') };
   };
   return { site, explain, raw };

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import * as v from 'valibot';
 import { drillReport } from '../../src/admin/drill-control.ts';
 import { until } from '../helpers/patience.ts';
 import { isReady } from './readiness.ts';
@@ -148,7 +149,8 @@ t.test(
     t.match(status.answers[0]?.data, /link=disconnected for \d+s: drill/);
 
     t.match(await command(t, 'drill', 'stop', ...state), { code: 0, stdout: /v4only\.example\.com/ });
-    const report = drillReport.parse(
+    const report = v.parse(
+      drillReport,
       JSON.parse((await command(t, 'drill', 'report', '--json', ...state)).stdout),
     );
     t.match(report, {

@@ -6,6 +6,7 @@ import type { SocketAddress } from '../../config/kinds/address.ts';
 import { socketText } from '../../protocol/words/address-text.ts';
 import { servedIn } from '../../records/endpoint-record.ts';
 import { ageText, plural } from '../../report/report.ts';
+import { attemptRead } from '../../runtime/forms.ts';
 import { getStatus, sendCommand } from '../server-client.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type ServerFacts, type Site, type SiteEndpoint, serverFacts } from './site.ts';
@@ -235,8 +236,8 @@ export async function asIfCutFindings({ config }: Pick<Site, 'config'>): Promise
     const text = `the running server cannot say what would fail in a cut: ${answer.detail}`;
     return problem('cut-not-rehearsed', text, answer.fix);
   }
-  const report = asIfCutReport.safeParse(answer.content);
-  if (report.success) return cutFindings(report.data);
+  const report = attemptRead(asIfCutReport, answer.content);
+  if (report.kind === 'ok') return cutFindings(report.content);
   return problem(
     'cut-not-rehearsed',
     'the running server cannot say what would fail in a cut: the answer is not one of this version',

@@ -2,12 +2,13 @@
  * The facts that the rows of `check` read: the configuration, the state on disk, and the running server. They are gathered
  * once, so that all rows speak of the same moment.
  */
-import * as z from 'zod';
+import * as v from 'valibot';
 import type { ClusterConfig, Config } from '../../config/config.ts';
 import { FarSide } from '../../far-side/far-side.ts';
 import type { Log } from '../../log/log.ts';
 import { type EndpointRecord, servedIn } from '../../records/endpoint-record.ts';
 import { systemClock, systemTimers } from '../../runtime/clock.ts';
+import { attemptRead, flag, list, number, object, text } from '../../runtime/forms.ts';
 import { ENDPOINTS } from '../../store/endpoints-format.ts';
 import { FileReader } from '../../store/state-backend.ts';
 import { readState } from '../../store/state-format.ts';
@@ -96,37 +97,37 @@ function endpointsOf(
   });
 }
 
-const address = z.object({
-  address: z.string(),
-  isDead: z.boolean().optional(),
-  proof: z.object({ state: z.string(), reason: z.string().optional() }).optional(),
+const address = object({
+  address: text,
+  isDead: v.optional(flag),
+  proof: v.optional(object({ state: text, reason: v.optional(text) })),
 });
-const endpoint = z.object({
-  cluster: z.string(),
-  region: z.string().optional(),
-  endpoint: z.string().optional(),
-  addresses: z.array(address),
-  withheld: z.array(address).default([]),
-  confirmedAgeSeconds: z.number().optional(),
-  disagreement: z.boolean().default(false),
+const endpoint = object({
+  cluster: text,
+  region: v.optional(text),
+  endpoint: v.optional(text),
+  addresses: list(address),
+  withheld: v.optional(list(address), []),
+  confirmedAgeSeconds: v.optional(number),
+  disagreement: v.optional(flag, false),
 });
 /** The fields of `/status` that the rows read. */
-const serverStatus = z.object({
-  server: z.object({
-    version: z.string(),
-    listening: z.array(z.object({ address: z.string() })),
-    notReady: z.array(z.string()).default([]),
+const serverStatus = object({
+  server: object({
+    version: text,
+    listening: list(object({ address: text })),
+    notReady: v.optional(list(text), []),
   }),
-  endpoints: z.array(endpoint),
-  queries: z.object({ unsent: z.object({ reason: z.string(), times: z.number() }).optional() }).default({}),
-  state: z.object({
-    directory: z.string(),
-    isOurs: z.boolean(),
-    faults: z.array(z.string()),
-    failure: z.string().optional(),
+  endpoints: list(endpoint),
+  queries: v.optional(object({ unsent: v.optional(object({ reason: text, times: number })) }), {}),
+  state: object({
+    directory: text,
+    isOurs: flag,
+    faults: list(text),
+    failure: v.optional(text),
   }),
 });
-export type ServerFacts = z.output<typeof serverStatus>;
+export type ServerFacts = v.InferOutput<typeof serverStatus>;
 
 /** What a server says of the endpoint of a cluster. */
 export function runningEndpoint(
@@ -138,7 +139,8 @@ export function runningEndpoint(
 
 /** The facts of a status; undefined where it is not one. */
 export function serverFacts(status: unknown): ServerFacts | undefined {
-  return serverStatus.safeParse(status).data;
+  const read = attemptRead(serverStatus, status);
+  return read.kind === 'ok' ? read.content : undefined;
 }
 
 /** The server of this configuration; another server at its address, such as one with other clusters, is not believed. */

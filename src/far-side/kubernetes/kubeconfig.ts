@@ -1,8 +1,9 @@
 /** Reads the text of a kubeconfig: its current context, and what it says of server and user. It opens no file. */
 import { dirname, resolve } from 'node:path';
+import * as v from 'valibot';
 import { type Document, LineCounter, parseDocument } from 'yaml';
-import * as z from 'zod';
 import type { SourceError } from '../../records/observation.ts';
+import { attemptRead, flag, list, object, text } from '../../runtime/forms.ts';
 import { noCredentials } from '../aws/failure.ts';
 
 /** A text in the kubeconfig itself, or in another file. */
@@ -20,47 +21,46 @@ export interface Kubeconfig {
   readonly token: Material | undefined;
 }
 
-const text = z.string().nullish();
+/** A text, or nothing: a key without a value is null. */
+const entry = v.nullish(text);
 
-const KUBECONFIG = z.object({
-  'current-context': text,
-  contexts: z
-    .array(z.object({ name: z.string(), context: z.object({ cluster: z.string(), user: z.string() }) }))
-    .nullish(),
-  clusters: z
-    .array(
-      z.object({
-        name: z.string(),
-        cluster: z.object({
-          server: text,
-          'certificate-authority': text,
-          'certificate-authority-data': text,
-          'insecure-skip-tls-verify': z.boolean().nullish(),
+const KUBECONFIG = object({
+  'current-context': entry,
+  contexts: v.nullish(list(object({ name: text, context: object({ cluster: text, user: text }) }))),
+  clusters: v.nullish(
+    list(
+      object({
+        name: text,
+        cluster: object({
+          server: entry,
+          'certificate-authority': entry,
+          'certificate-authority-data': entry,
+          'insecure-skip-tls-verify': v.nullish(flag),
         }),
       }),
-    )
-    .nullish(),
-  users: z
-    .array(
-      z.object({
-        name: z.string(),
-        user: z.object({
-          'client-certificate': text,
-          'client-certificate-data': text,
-          'client-key': text,
-          'client-key-data': text,
-          token: text,
-          tokenFile: text,
-          username: text,
-          exec: z.object({ command: text, args: z.array(z.string()).nullish() }).nullish(),
-          'auth-provider': z.object({ name: text }).nullish(),
+    ),
+  ),
+  users: v.nullish(
+    list(
+      object({
+        name: text,
+        user: object({
+          'client-certificate': entry,
+          'client-certificate-data': entry,
+          'client-key': entry,
+          'client-key-data': entry,
+          token: entry,
+          tokenFile: entry,
+          username: entry,
+          exec: v.nullish(object({ command: entry, args: v.nullish(list(text)) })),
+          'auth-provider': v.nullish(object({ name: entry })),
         }),
       }),
-    )
-    .nullish(),
+    ),
+  ),
 });
 
-type Shape = z.output<typeof KUBECONFIG>;
+type Shape = v.InferOutput<typeof KUBECONFIG>;
 type Cluster = NonNullable<Shape['clusters']>[number]['cluster'];
 type User = NonNullable<Shape['users']>[number]['user'];
 
@@ -104,11 +104,10 @@ function shapeOf(content: string, unusable: Unusable): Shape {
   if (error !== undefined) throw unusable(`line ${lineCounter.linePos(error.pos[0]).line} is not YAML`);
   const data = valuesIn(document, unusable);
   if (data === null) throw unusable('it is empty');
-  const shape = KUBECONFIG.safeParse(data);
-  if (shape.success) return shape.data;
-  const [issue] = shape.error.issues;
-  if (issue?.path.length === 0) throw unusable('it is not a map of keys, as a kubeconfig is');
-  throw unusable(`"${issue?.path.join('.')}" is not what a kubeconfig has there`);
+  const read = attemptRead(KUBECONFIG, data);
+  if (read.kind === 'ok') return read.content;
+  if (read.place === '') throw unusable('it is not a map of keys, as a kubeconfig is');
+  throw unusable(`"${read.place}" is not what a kubeconfig has there`);
 }
 
 /** What an alias stands for is asked only here, and its message would quote the file, too. */

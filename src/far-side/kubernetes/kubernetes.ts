@@ -10,7 +10,7 @@
  * At the end: what `outpost-dns check` asks of the same server.
  */
 import { isIP } from 'node:net';
-import * as z from 'zod';
+import * as v from 'valibot';
 import { isEndpointAddress } from '../../records/endpoint-record.ts';
 import {
   cannotAsk,
@@ -20,6 +20,7 @@ import {
   unanswered,
 } from '../../records/observation.ts';
 import { type Clock, untilAborted } from '../../runtime/clock.ts';
+import { attemptRead, flag, list, number, object, text } from '../../runtime/forms.ts';
 import { redacted } from '../aws/failure.ts';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
 import { hostOf } from '../outbound.ts';
@@ -175,46 +176,49 @@ function failure(reason: FailureReason, detail: string): SourceError {
   return unanswered(reason, redacted(detail));
 }
 
-const PORT = z.object({ name: z.string().nullish(), port: z.int().nullish() });
-
-const SLICE_LIST = z.object({
-  kind: z.literal('EndpointSliceList'),
-  metadata: z.object({ continue: z.string().nullish() }).nullish(),
-  items: z
-    .array(
-      z.object({
-        addressType: z.string(),
-        endpoints: z
-          .array(
-            z.object({
-              addresses: z.array(z.string()).min(1),
-              conditions: z.object({ ready: z.boolean().nullish() }).nullish(),
-            }),
-          )
-          .nullish(),
-        ports: z.array(PORT).nullish(),
-      }),
-    )
-    .nullish(),
+const PORT = object({
+  name: v.nullish(text),
+  port: v.nullish(v.pipe(number, v.safeInteger('not a whole number'))),
 });
 
-const ENDPOINTS_OBJECT = z.object({
-  kind: z.literal('Endpoints'),
-  subsets: z
-    .array(
-      z.object({
-        addresses: z.array(z.object({ ip: z.string() })).nullish(),
-        ports: z.array(PORT).nullish(),
+const SLICE_LIST = object({
+  kind: v.literal('EndpointSliceList'),
+  metadata: v.nullish(object({ continue: v.nullish(text) })),
+  items: v.nullish(
+    list(
+      object({
+        addressType: text,
+        endpoints: v.nullish(
+          list(
+            object({
+              addresses: list(text, { least: 1 }),
+              conditions: v.nullish(object({ ready: v.nullish(flag) })),
+            }),
+          ),
+        ),
+        ports: v.nullish(list(PORT)),
       }),
-    )
-    .nullish(),
+    ),
+  ),
+});
+
+const ENDPOINTS_OBJECT = object({
+  kind: v.literal('Endpoints'),
+  subsets: v.nullish(
+    list(
+      object({
+        addresses: v.nullish(list(object({ ip: text }))),
+        ports: v.nullish(list(PORT)),
+      }),
+    ),
+  ),
 });
 
 /** Ready addresses of one page of EndpointSlices. Throws SourceError `malformed`. */
 export function addressesOfSlices(body: unknown): Page<string, string> {
-  const list = SLICE_LIST.safeParse(body);
-  if (!list.success) throw malformed('EndpointSlices', list.error);
-  const slices = (list.data.items ?? []).filter(
+  const read = attemptRead(SLICE_LIST, body);
+  if (read.kind === 'mismatch') throw malformed('EndpointSlices', read.place);
+  const slices = (read.content.items ?? []).filter(
     ({ addressType, ports }) => addressType === 'IPv4' && servesApi(ports),
   );
   const items = slices
@@ -223,14 +227,14 @@ export function addressesOfSlices(body: unknown): Page<string, string> {
     .filter(({ conditions }) => conditions?.ready !== false)
     // the others of one endpoint have no meaning in the API, and kube-proxy passes over them
     .map(({ addresses }) => ipv4(addresses[0]));
-  return { items, next: list.data.metadata?.continue || undefined };
+  return { items, next: read.content.metadata?.continue || undefined };
 }
 
 /** Ready addresses of the Endpoints object. Throws SourceError `malformed`. */
 export function addressesOfEndpoints(body: unknown): readonly string[] {
-  const object = ENDPOINTS_OBJECT.safeParse(body);
-  if (!object.success) throw malformed('Endpoints', object.error);
-  return (object.data.subsets ?? [])
+  const read = attemptRead(ENDPOINTS_OBJECT, body);
+  if (read.kind === 'mismatch') throw malformed('Endpoints', read.place);
+  return (read.content.subsets ?? [])
     .filter(({ ports }) => servesApi(ports))
     .flatMap(({ addresses }) => addresses ?? [])
     .map(({ ip }) => ip)
@@ -238,7 +242,7 @@ export function addressesOfEndpoints(body: unknown): readonly string[] {
     .map(ipv4);
 }
 
-function servesApi(ports: readonly z.output<typeof PORT>[] | null | undefined): boolean {
+function servesApi(ports: readonly v.InferOutput<typeof PORT>[] | null | undefined): boolean {
   return (ports ?? []).some(({ name, port }) => name === 'https' || port === 443);
 }
 
@@ -248,8 +252,8 @@ function ipv4(address: string | undefined): string {
   throw unanswered('malformed', `reading the api server's view failed: "${shown}" is not an IPv4 address`);
 }
 
-function malformed(what: string, { issues: [issue] }: z.ZodError): SourceError {
-  const where = issue?.path.join('.') || 'the answer';
+function malformed(what: string, place: string): SourceError {
+  const where = place || 'the answer';
   return unanswered('malformed', `reading ${what} failed: ${where} is not what the API has there`);
 }
 

@@ -8,10 +8,11 @@ import {
   number,
   object,
   type Reader,
+  strictObject,
   table,
   text,
   word,
-} from '../../src/store/checked-json.ts';
+} from '../../src/runtime/forms.ts';
 
 const kind = <const Kind extends string, const Members extends v.ObjectEntries>(
   kind: Kind,
@@ -47,11 +48,17 @@ t.test('what does not fit is named with its place', (t) => {
     [object({ a: text }), JSON.parse('{"__proto__":{"a":"x"}}'), 'a: '],
     [object({ a: object({ b: text }) }), { a: { b: null } }, 'a.b: '],
     [object({ a: v.exactOptional(text) }), { a: null }, 'a: '],
+    [strictObject({ a: text }), {}, 'a: missing'],
+    [strictObject({ a: text }), { a: 'x', b: 1 }, 'b: not a known member'],
+    [strictObject({ a: text }), { a: 'x', toString: 1 }, 'toString: not a known member'],
+    [strictObject({}), [], ': an object is expected, not a list'],
+    [text, {}, ': a text is expected, not an object'],
+    [flag, 'x', ': true or false is expected, not a text'],
     [object({ a: text }), [], ': '],
     [object({ a: text }), null, ': '],
     [object({ a: list(list(count)) }), { a: [[0], [1, -1]] }, 'a.1.1: '],
-    [list(text, { least: 1 }), [], ': '],
-    [list(text, { most: 1 }), ['a', 'b'], ': '],
+    [list(text, { least: 1 }), [], ': 1 or more items are expected, not 0'],
+    [list(text, { most: 1 }), ['a', 'b'], ': 0 to 1 items are expected, not 2'],
     [list(text), { length: 1, 0: 'a' }, ': '],
     [number, JSON.parse('1e999'), ': '],
     [count, 2 ** 53, ': '],
@@ -65,7 +72,7 @@ t.test('what does not fit is named with its place', (t) => {
   for (const [reader, found, place] of misfits) {
     const read = attemptRead(reader, found);
     t.ok(
-      read.kind === 'mismatch' && read.text.startsWith(place),
+      read.kind === 'mismatch' && read.text.startsWith(place) && place.startsWith(read.place),
       `${JSON.stringify(found)} ${JSON.stringify(read)}`,
     );
   }
