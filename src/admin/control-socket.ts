@@ -8,6 +8,7 @@
 import { chmod, link, lstat, mkdtemp, readdir, rm, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
+import { systemCode } from '../runtime/system-errors.ts';
 
 /** The process's user and group may command it; connecting needs the right to write. */
 const SOCKET_MODE = 0o660;
@@ -51,7 +52,7 @@ export async function listenAtPath(server: Server, path: string): Promise<Listen
     return refusal(path, fault);
   } catch (error) {
     server.close();
-    return refusal(path, error instanceof Error && 'code' in error ? String(error.code) : 'unknown');
+    return refusal(path, systemCode(error) ?? 'unknown');
   } finally {
     if (own !== undefined) await rm(own, { recursive: true, force: true }).catch(() => undefined);
   }

@@ -14,7 +14,7 @@ import { readOutbound } from '../config/outbound.ts';
 import { FarSide } from '../far-side/far-side.ts';
 import type { ClusterDetails } from '../records/endpoint-record.ts';
 import { systemClock, systemTimers } from '../runtime/clock.ts';
-import { systemCode } from '../store/file-system.ts';
+import { systemCode } from '../runtime/system-errors.ts';
 import { SILENT } from './check/site.ts';
 import { policyFor } from './iam-policy.ts';
 import { installedEnvironment } from './running-server.ts';

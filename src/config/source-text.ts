@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { systemCode } from '../runtime/system-errors.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -72,7 +73,7 @@ const UNREADABLE: Readonly<Record<string, readonly [message: string, fix: string
 };
 
 function unreadable(error: unknown): SourceText {
-  const code = codeOf(error);
+  const code = systemCode(error);
   if (code === 'ENOENT')
     return { absent: true, message: 'no such file', fix: 'write it, or name another with --config' };
   const [message, fix] = UNREADABLE[code ?? ''] ?? [
@@ -80,11 +81,6 @@ function unreadable(error: unknown): SourceText {
     'check the file system it is on',
   ];
   return textFault(message, fix);
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
 }
 
 /** A pipe whose writer is slow, such as a program that decrypts the file, has ten seconds in all. */
@@ -108,7 +104,7 @@ export async function readConfigFile(
     const bytesRead = await handle.read(octets, length, limitOctets - length).then(
       (read) => read.bytesRead,
       (error: unknown) => {
-        if (isPipe && codeOf(error) === 'EAGAIN') return undefined;
+        if (isPipe && systemCode(error) === 'EAGAIN') return undefined;
         throw error;
       },
     );

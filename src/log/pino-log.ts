@@ -4,6 +4,7 @@
  * Pino is loaded after the first answer: until then lines wait here, in their order and with their times.
  */
 import { constants, fstatSync, openSync, write } from 'node:fs';
+import { systemText } from '../runtime/system-errors.ts';
 import { LOG_MESSAGES, type Log, type LogLevel, WaitingLog } from './log.ts';
 
 interface LogOptions {
@@ -272,7 +273,7 @@ export class LineQueue {
       this.#writeLater(RETRY_BUSY_MS);
       return;
     }
-    this.#failure = error.message;
+    this.#failure = systemText(error);
     this.#batch = undefined;
     this.#drop('failed', lines);
     // the lines after it are tried at the end too, but no flush waits for a destination that fails

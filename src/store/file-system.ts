@@ -9,6 +9,7 @@ import type { Log } from '../log/log.ts';
 import { FewAtOnce } from '../runtime/background.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
+import { systemCode, systemText } from '../runtime/system-errors.ts';
 import { STORE_MESSAGES, StoreError } from './store-messages.ts';
 
 /** An open file. Writes, and reads without a position, continue where the last one ended. */
@@ -82,18 +83,11 @@ export async function attempt<T>(action: string, path: string, run: () => Promis
 
 /** The error to throw for a failed operation: a StoreError where the system gave `error`, otherwise `error` itself. */
 export function storeErrorFrom(action: string, path: string, error: unknown): unknown {
-  const code = systemCode(error);
+  const code = error instanceof StoreError ? undefined : systemCode(error);
   if (code === undefined || !(error instanceof Error)) return error;
   // Node appends the call and both paths to the reason; the text of StoreError has them already
-  const detail = error.message.split(/, \w+(?: '|$)/, 1)[0] ?? code;
+  const detail = systemText(error).split(/, \w+(?: '|$)/, 1)[0] ?? code;
   return new StoreError(action, path, code, detail);
-}
-
-/** The `code` of an error that the operating system gave, or that Node gave about one. */
-export function systemCode(error: unknown): string | undefined {
-  if (error instanceof StoreError) return undefined;
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
 }
 
 // Replaces files whole: after any failure or power cut the file holds the old octets or the new octets. Once `replaceFile` has

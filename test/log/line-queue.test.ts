@@ -2,6 +2,7 @@
 import t from 'tap';
 import { type ErrnoException, LineQueue } from '../../src/log/pino-log.ts';
 import { until } from '../helpers/patience.ts';
+import { systemError } from '../helpers/system-error.ts';
 
 type Done = (error: ErrnoException | undefined, written: number) => void;
 
@@ -15,7 +16,7 @@ function scripted(...answers: readonly (readonly [code: string | undefined, writ
       next === 'never' ? ['never', 0] : (next ?? [undefined, octets.length]))(left.shift());
     if (code === 'never') return;
     taken.push(Buffer.from(octets.subarray(0, written)).toString());
-    const error = code === undefined ? undefined : Object.assign(new Error(code), { code });
+    const error = code === undefined ? undefined : systemError(code);
     setImmediate(() => done(error, written));
   };
   const lines = new LineQueue({ write }, (dropped) => recovered.push(dropped));
@@ -28,7 +29,7 @@ t.test(
     const one = scripted([undefined, 3], ['ENOSPC', 2]);
     one.lines.write('first line\n');
     await until('it has failed', () => one.lines.state().failure !== undefined);
-    t.match(one.lines.state(), { failure: 'ENOSPC', dropped: { failed: 1, full: 0 } });
+    t.match(one.lines.state(), { failure: /^ENOSPC/, dropped: { failed: 1, full: 0 } });
     one.lines.write('second\n');
     t.ok(await one.lines.flush(5000));
     t.equal(one.text(), 'first\nsecond\n');
@@ -50,6 +51,7 @@ for (const code of ['ENOSPC', 'EDQUOT', 'EIO', 'EPIPE', 'EFBIG', 'EBADF']) {
     const one = scripted([code, 0]);
     one.lines.write('lost\n');
     await until('it has failed', () => one.lines.state().failure !== undefined);
+    t.match(one.lines.state().failure, new RegExp(`^${code}: \\w`));
     one.lines.write('kept\n');
     t.ok(await one.lines.flush(5000));
     t.equal(one.text(), 'kept\n');

@@ -1,6 +1,7 @@
 /** A snapshot of answers that is damaged, on a disk that refuses, cut off by the power, or stopped while it loads. */
 import t from 'tap';
-import { systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { watchedFiles } from './faulty-files.ts';
 import { PowerCutDisk } from './power-cut-disk.ts';
 import { fileOf } from './snapshot-entries.ts';
 import { PATH, processOn, readFile } from './snapshot-setup.ts';

@@ -3,8 +3,9 @@ import t from 'tap';
 import { answerWhileStale, freshness } from '../../src/serving/answer-cache/cached-answer.ts';
 import type { SnapshotCache } from '../../src/store/answers-snapshot.ts';
 import type { FileSystem } from '../../src/store/file-system.ts';
+import { systemError } from '../helpers/system-error.ts';
 import { asked, nxdomain, positive, settings } from '../serving/answer-cache/asked.ts';
-import { systemError, watchedFiles } from './faulty-files.ts';
+import { watchedFiles } from './faulty-files.ts';
 import { PowerCutDisk } from './power-cut-disk.ts';
 import { PATH, type Process, processOn, readFile } from './snapshot-setup.ts';
 

@@ -21,7 +21,8 @@ import {
   systemFiles,
 } from '../../src/store/file-system.ts';
 import { StoreError } from '../../src/store/store-messages.ts';
-import { filesWith, type Operation, systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { filesWith, type Operation, watchedFiles } from './faulty-files.ts';
 
 const LIMIT = 1 << 20;
 

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { watchedFiles } from './faulty-files.ts';
 import { wholeSet } from './record-sets.ts';
 import { fileOf, onDisk, setUp, summary } from './store-setup.ts';
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { AddressProof, EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
-import { systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { watchedFiles } from './faulty-files.ts';
 import { record, served, wholeSet } from './record-sets.ts';
 import { fileOf, kinds, onDisk, readEndpoints, setUp, summary } from './store-setup.ts';
 

@@ -64,8 +64,3 @@ function watchedFile(
     },
   };
 }
-
-/** An error as Node gives it for a failed system call. */
-export function systemError(code: string, call = 'write'): Error {
-  return Object.assign(new Error(`${code}: made to fail, ${call}`), { code });
-}

@@ -6,8 +6,9 @@ import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { FileBackend } from '../../src/store/state-backend.ts';
 import { StateStore } from '../../src/store/state-store.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { systemError } from '../helpers/system-error.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
-import { systemError, watchedFiles } from './faulty-files.ts';
+import { watchedFiles } from './faulty-files.ts';
 import { wholeSet } from './record-sets.ts';
 import { onDisk } from './store-setup.ts';
 

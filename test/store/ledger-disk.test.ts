@@ -21,7 +21,8 @@ import t from 'tap';
 import type { FileSystem } from '../../src/store/file-system.ts';
 import { ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
 import { until } from '../helpers/patience.ts';
-import { filesWith, type Operation, systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { filesWith, type Operation, watchedFiles } from './faulty-files.ts';
 import { numbered } from './ledger-events.ts';
 import { numbers, openLedger } from './open-ledger.ts';
 

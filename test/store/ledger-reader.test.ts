@@ -5,7 +5,8 @@ import t from 'tap';
 import { systemFiles } from '../../src/store/file-system.ts';
 import { composeLine, type LedgerEvent } from '../../src/store/ledger-format.ts';
 import { findLedgerEnd, ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
-import { filesWith, systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { filesWith, watchedFiles } from './faulty-files.ts';
 import { numbered, sample } from './ledger-events.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 100);

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import t from 'tap';
 import { ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
-import { systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { watchedFiles } from './faulty-files.ts';
 import { numbered } from './ledger-events.ts';
 import { numbers, openLedger } from './open-ledger.ts';
 

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { basename } from 'node:path';
 import type { FileSystem, OpenFile } from '../../src/store/file-system.ts';
-import { systemError } from './faulty-files.ts';
+
+import { systemError } from '../helpers/system-error.ts';
 
 /**
  * One directory on a disk that promises no more than POSIX does: octets last once their file is synced, names once the

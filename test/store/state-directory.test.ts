@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { prepareDirectory } from '../../src/store/state-backend.ts';
-import { type Operation, systemError, watchedFiles } from './faulty-files.ts';
+import { systemError } from '../helpers/system-error.ts';
+import { type Operation, watchedFiles } from './faulty-files.ts';
 
 t.test(
   'a missing directory is created with its parents, closed to others, and synced into each parent',

@@ -10,7 +10,7 @@ import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
 import { clusterText } from '../../records/endpoint-record.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
-import { systemCode } from '../../store/file-system.ts';
+import { systemCode } from '../../runtime/system-errors.ts';
 import type { Reading } from '../../store/state-format.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';

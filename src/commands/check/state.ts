@@ -12,7 +12,7 @@ import {
 } from '../../records/endpoint-record.ts';
 import { ageText } from '../../report/report.ts';
 import { atOnce } from '../../runtime/slices.ts';
-import { systemCode } from '../../store/file-system.ts';
+import { systemCode } from '../../runtime/system-errors.ts';
 import type { Fault } from '../../store/set-aside.ts';
 import type { Reading } from '../../store/state-format.ts';
 import { type Finding, problem, warning } from './finding.ts';

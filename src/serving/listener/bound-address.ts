@@ -6,7 +6,7 @@ import type { Log } from '../../log/log.ts';
 import { socketText } from '../../protocol/words/address-text.ts';
 import type { Libc } from '../../runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../runtime/libc.ts';
-import { bindError, type ListenAddress, type ListenerError, systemCode } from './listen-address.ts';
+import { bindError, codeOrName, type ListenAddress, type ListenerError } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import type { HandedListenSockets } from './socket-plan.ts';
 import { TcpListener, type TcpListenerContext } from './tcp.ts';
@@ -58,7 +58,7 @@ export async function bindAddress(wanted: ListenAddress, context: BindContext): 
     } catch (error) {
       await tcp?.close(0);
       // a port that was free for TCP may be taken for UDP
-      const mayTryAnother = wanted.port === 0 && systemCode(error) === 'EADDRINUSE';
+      const mayTryAnother = wanted.port === 0 && codeOrName(error) === 'EADDRINUSE';
       if (!mayTryAnother || attempt === FREE_PORT_ATTEMPTS) fail(error, 'udp');
       continue;
     }

@@ -10,6 +10,7 @@ import type { Log } from '../../log/log.ts';
 import { isIpv6LinkLocal, isLoopbackText } from '../../protocol/words/address-text.ts';
 import { inBackground } from '../../runtime/background.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
+import { systemCode } from '../../runtime/system-errors.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 
 export interface ListenAddress {
@@ -62,15 +63,14 @@ export class ListenerError extends Error {
 }
 
 /** The error's `code`, such as `EADDRINUSE`, or its name if it has no code. */
-export function systemCode(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+export function codeOrName(error: unknown): string {
+  return systemCode(error) ?? (error instanceof Error ? error.name : 'unknown');
 }
 
 /** Turns the error of `bind` into a sentence with the fix. `address` is as the operator wrote it, with port. */
 export function bindError(error: unknown, address: string, transport: string): ListenerError {
   const failed = `cannot listen on "${address}" (${transport})`;
-  const code = systemCode(error);
+  const code = codeOrName(error);
   const isBareLinkLocal = code === 'EINVAL' && address.startsWith('[fe80') && !address.includes('%');
   const [kind, detail] = isBareLinkLocal ? BARE_LINK_LOCAL : (KNOWN_ERRORS[code] ?? unknownError(error));
   const holder = kind === 'in-use' ? likelyHolder(address) : '';

@@ -11,7 +11,7 @@ import type { Clock, Timers } from '../../runtime/clock.ts';
 import type { Libc } from '../../runtime/datagrams.ts';
 import { type ClientAddress, type ClientAddressBook, networkText, parseClientAddress } from './clients.ts';
 import { COUNT, type Intake } from './intake.ts';
-import { type ListenAddress, systemCode } from './listen-address.ts';
+import { codeOrName, type ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, SharedTurn, TcpConnection } from './tcp-connection.ts';
 import type { Served, UdpSocket } from './udp.ts';
@@ -115,8 +115,8 @@ export class TcpListener {
         return;
       }
       // Node could not take the socket over: its descriptor is gone, and TCP would be dead for good
-      if (this.#fault !== systemCode(err)) LISTENER_MESSAGES.listenFailed(log, { err, address });
-      this.#fault = systemCode(err);
+      if (this.#fault !== codeOrName(err)) LISTENER_MESSAGES.listenFailed(log, { err, address });
+      this.#fault = codeOrName(err);
       timers.after(LISTEN_AGAIN_MS, () => this.#closed === undefined && this.#listen());
     });
   }

@@ -12,7 +12,7 @@ import type { Clock, Timers } from '../../runtime/clock.ts';
 import { PENDING } from '../turn.ts';
 import type { ClientAddressBook } from './clients.ts';
 import { COUNT, Drain, type Intake } from './intake.ts';
-import { type ListenAddress, systemCode } from './listen-address.ts';
+import { codeOrName, type ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import type { TakenQueries } from './taken-queries.ts';
 
@@ -216,12 +216,12 @@ export class PlainUdpListener implements UdpListener {
     try {
       this.#socket.send(reply, sender.port, sender.address, this.#sent);
     } catch (error) {
-      this.#context.intake.notSent(systemCode(error));
+      this.#context.intake.notSent(codeOrName(error));
     }
   }
 
   readonly #sent = (error: Error | null): void => {
-    if (error !== null) this.#context.intake.notSent(systemCode(error));
+    if (error !== null) this.#context.intake.notSent(codeOrName(error));
   };
 
   #receiveFailed(error: Error): void {
