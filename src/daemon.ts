@@ -14,19 +14,23 @@ import { Daemon, writeForNextStart } from './daemon/running-daemon.ts';
 import { DAEMON_MESSAGES, notReady } from './daemon/server-report.ts';
 import { watchTrend } from './daemon/trend-watch.ts';
 import type { Log } from './log/log.ts';
+import { isSix, isWildcard } from './protocol/words/address-text.ts';
 import type { EndpointRecord } from './records/endpoint-record.ts';
 import { inBackground } from './runtime/background.ts';
 import { endsWithin, type Timers } from './runtime/clock.ts';
-import { loadLate } from './runtime/memory.ts';
+import type { OpenSocket } from './runtime/datagrams.ts';
+import { loadInTurns } from './runtime/memory.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';
+import { listenInC } from './serving/listener/tcp.ts';
 import { LocalZonesError } from './serving/local-zones/own-zones.ts';
 import { type LoadFault, prepareDirectory } from './store/state-backend.ts';
 
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
-  const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
+  const calls = await chooseDatagramCalls(parts.config.listen.udp, parts.log);
+  const rooms = buildRooms(parts, calls);
   const {
     forwarder,
     listeners,
@@ -62,8 +66,6 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await parts.pause();
   const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();
-  process.getBuiltinModule('node:crypto'); // a turn of its own: the answers that were kept need it
-  await parts.pause();
   opened.use(loadAnswers(parts, rooms));
   const trend = opened.use(watchTrend(parts, rooms));
   inBackground('state', () => trend.start());
@@ -80,12 +82,17 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   // by the first request, because a start does not need them; an upgrade replaces files, and one of them may be missing for
   // a moment: the next request imports them again
   const pages = async (): Promise<Pages> => {
-    const { pagesOf } = await importPages();
+    const { pagesOf } = await importPages(parts);
     made ??= pagesOf(parts, rooms, daemon);
     return made;
   };
-  const http = { ...parts.config.admin.listen, pages, clock, pause, log, isAllowed, isHost };
-  opened.use(openAdmin(http, parts.timers));
+  const openSocket = (address: string, port: number): OpenSocket | undefined =>
+    // a wildcard of IPv6 serves IPv4 too where Node opens it
+    calls.libc === undefined || (isSix(address) && isWildcard(address))
+      ? undefined
+      : listenInC(calls.libc, { address, port }, HTTP_BACKLOG);
+  const http = { ...parts.config.admin.listen, openSocket, pages, clock, pause, log, isAllowed, isHost };
+  opened.use(openAdmin(http, parts));
   opened.defer(() => plane.stop());
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());
@@ -131,6 +138,11 @@ const KEEP_AFTER_MS = 400;
 /** The first poll starts the far-side thread, which takes a processor a third of a second: queries at the start come first. */
 const FIRST_POLL_AFTER_MS = 500;
 
+/** Modules of Node for a server of HTTP. Listening loads the last two, which this server does not use. */
+export const HTTP_NEEDS: readonly string[] = ['node:http', 'node:child_process', 'node:cluster'];
+/** Node's own. */
+const HTTP_BACKLOG = 511;
+
 /** A start does not need the rest; a server that has run for weeks must not need files that an upgrade has replaced meanwhile. */
 const REST_AFTER_MS = 5_000;
 
@@ -138,17 +150,17 @@ const REST_AFTER_MS = 5_000;
  * The code of the pages, the metrics and the commands. Each is imported by the function that needs it later: Node looks for
  * the file again when a different module imports it.
  */
-async function loadRest({ pause }: DaemonParts, pages: () => Promise<Pages>): Promise<void> {
+async function loadRest(parts: DaemonParts, pages: () => Promise<Pages>): Promise<void> {
+  await parts.pause(); // the caller has taken the program's pages from memory in this turn
   await pages();
-  await pause();
-  const { importMetrics } = await importPages();
-  await importMetrics();
-  await pause();
-  await importCommands();
+  const { importMetrics } = await importPages(parts);
+  await importMetrics(parts.pause);
+  await importCommands(parts);
 }
 
-const importPages = () => loadLate(() => import('./daemon/pages.ts'));
-const importCommands = () => loadLate(() => import('./daemon/control-commands.ts'));
+const importPages = ({ pause }: DaemonParts) => loadInTurns(pause, () => import('./daemon/pages.ts'));
+const importCommands = ({ pause }: DaemonParts) =>
+  loadInTurns(pause, () => import('./daemon/control-commands.ts'));
 
 /** Once the start is over: what the next start needs where its file is refused, and what makes it faster. */
 async function keepConfig(daemon: Daemon, parts: DaemonParts, rooms: Rooms): Promise<void> {
@@ -193,12 +205,11 @@ function loadAnswers(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
 }
 
 /** DNS does not wait for a port that another process has taken: the admin pages come as soon as it is free. */
-function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
+function openAdmin(options: HttpServerOptions, { timers, pause }: DaemonParts): AsyncDisposable {
   return openLater(
     async () => {
-      process.getBuiltinModule('node:http'); // a turn of its own: what follows loads modules that need it
-      await options.pause?.();
-      const { AdminError, startHttpServer } = await loadLate(() => import('./admin/http-server.ts'));
+      const load = () => import('./admin/http-server.ts');
+      const { AdminError, startHttpServer } = await loadInTurns(pause, load, HTTP_NEEDS);
       try {
         return await startHttpServer(options);
       } catch (error) {
@@ -214,14 +225,15 @@ function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable 
 
 /** Without commands it serves all the same. */
 function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
-  const { config, timers, log } = parts;
+  const { config, timers, pause, log } = parts;
   const { control } = rooms;
   return openLater(
     async () => {
-      const { controlPath, startControlServer } = await loadLate(() => import('./admin/control-server.ts'));
+      const load = () => import('./admin/control-server.ts');
+      const { controlPath, startControlServer } = await loadInTurns(pause, load, HTTP_NEEDS);
       const path = controlPath(config.state.directory);
       const routes = async () => {
-        const { controlRoutes } = await importCommands();
+        const { controlRoutes } = await importCommands(parts);
         return controlRoutes(parts, rooms);
       };
       const outcome = await startControlServer({ path, routes, timers, log });

@@ -11,9 +11,11 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import { type AddressInfo, isIP, isIPv6, type Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { LimitLog, type Log, messages } from '../log/log.ts';
+import { isAddress, socketText } from '../protocol/words/address-text.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
+import type { OpenSocket } from '../runtime/datagrams.ts';
 import type { Pause } from '../runtime/slices.ts';
 
 export const HTTP_MESSAGES = messages({
@@ -48,6 +50,11 @@ export type Pages = ReadonlyMap<string, () => Page | Promise<Page>>;
 export interface HttpServerOptions {
   readonly address: string;
   readonly port: number;
+  /**
+   * Opens the socket, for Node to take over, or throws the system's error; undefined where Node has to. Node looks every address
+   * up, and compiles its pattern of IPv6 addresses then: 7 ms of one turn.
+   */
+  readonly openSocket?: ((address: string, port: number) => OpenSocket | undefined) | undefined;
   /** A function is called by the first request: pages take time to load. */
   readonly pages: Pages | (() => Promise<Pages>);
   readonly log: Log;
@@ -180,18 +187,23 @@ class Slots {
 const REFUSAL_TEXT = 'this address may not read the pages: see admin.allow in the configuration\n';
 const REFUSAL = `HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${REFUSAL_TEXT.length}\r\nConnection: close\r\n\r\n${REFUSAL_TEXT}`;
 
-async function listen(server: Server, { address, port }: HttpServerOptions): Promise<void> {
-  server.listen({ host: address, port, exclusive: true });
+async function listen(server: Server, { address, port, openSocket }: HttpServerOptions): Promise<void> {
   try {
-    await once(server, 'listening');
+    const opened = openSocket?.(address, port);
+    const socket = opened === undefined ? { host: address, port } : { fd: opened.fd };
+    const listening = once(server, 'listening');
+    server.listen({ ...socket, exclusive: true });
+    await listening;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
     const fix =
       code === 'EADDRINUSE'
         ? 'another program has the port: end it, or set admin.listen'
         : 'set admin.listen';
-    const place = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
-    throw new AdminError(code, `cannot listen on "${place}" for HTTP (${code}): ${fix}`);
+    throw new AdminError(
+      code,
+      `cannot listen on "${socketText({ address, port })}" for HTTP (${code}): ${fix}`,
+    );
   }
 }
 
@@ -241,7 +253,7 @@ async function pageFor(
 function isForeignHost(headers: IncomingHttpHeaders, isHost: (name: string) => boolean): boolean {
   if (!isBrowser(headers)) return false;
   const name = hostName(headers.host ?? '');
-  return isIP(name) === 0 && name !== 'localhost' && !isHost(name);
+  return !isAddress(name) && name !== 'localhost' && !isHost(name);
 }
 
 /** Headers that every browser sends with every request, and programs for machines do not. */

@@ -1,7 +1,7 @@
 /** The pages of the HTTP server: a literal list of paths, each with its purpose. */
 import type { Panel, RoomReport } from '../report/report.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
-import { loadLate } from '../runtime/memory.ts';
+import { loadInTurns } from '../runtime/memory.ts';
 import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
 import type { Metrics } from './metrics.ts';
@@ -72,8 +72,7 @@ export function createPages<Status extends Readiness>(
       '/metrics',
       shared(async () => {
         // fails where an upgrade replaces the file at this moment: the next scrape imports it again
-        const { createMetrics } = await importMetrics();
-        await pause();
+        const { createMetrics } = await importMetrics(pause);
         metrics ??= createMetrics(reports, status, processMetrics, pause);
         await pause();
         const { contentType, render } = metrics;
@@ -89,7 +88,10 @@ export function createPages<Status extends Readiness>(
 }
 
 /** By the first scrape: prom-client takes more time to load than all pages together. */
-export const importMetrics = () => loadLate(() => import('./metrics.ts'));
+export const importMetrics = (pause: Pause) => loadInTurns(pause, () => import('./metrics.ts'), METRICS_NEED);
+
+/** Modules of Node. */
+export const METRICS_NEED: readonly string[] = ['node:v8'];
 
 function* jsonLine(value: unknown): Iterable<string> {
   yield* jsonTexts(value);

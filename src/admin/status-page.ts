@@ -3,8 +3,8 @@
  * one document with its style and a few lines of script. It loads nothing else, so it works on a site that is cut off. Without
  * script the page loads itself again. With script, only the panels change, and the page says when the server has gone silent.
  */
-import { createHash } from 'node:crypto';
 import type { Cell, Panel, Plot, Tone, Toned } from '../report/report.ts';
+import { sha256 } from '../runtime/checksum.ts';
 
 const EVERY_SECONDS = 5;
 
@@ -319,7 +319,7 @@ listen();
 `;
 
 function hashOf(text: string): string {
-  return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+  return `'sha256-${Buffer.from(sha256(Buffer.from(text))).toString('base64')}'`;
 }
 
 /** Allows the page to load and run its own style and script, and to load itself again. */

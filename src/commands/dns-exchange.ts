@@ -4,13 +4,14 @@
  * reply apart for a person: its code, its flags, where it came from, its records.
  */
 import { createSocket } from 'node:dgram';
-import { connect, isIPv6, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At, uint32At } from '../protocol/wire/message.ts';
 import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import type { ResponseIndex } from '../protocol/wire/response-records.ts';
 import { TcpFramer } from '../protocol/wire/tcp-framing.ts';
+import { isSix } from '../protocol/words/address-text.ts';
 import {
   CLASS,
   extendedErrorName,
@@ -83,7 +84,7 @@ export async function exchange(options: ExchangeOptions): Promise<ExchangeOutcom
 function askOverUdp(options: ExchangeOptions): Promise<AttemptOutcome> {
   const { server, timeoutMs } = options;
   const query = withFreshId(options.query);
-  const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
+  const socket = createSocket(isSix(server.address) ? 'udp6' : 'udp4');
   let strangers = 0;
   return attempt(options, (end) => {
     socket.on('error', (error) => end({ detail: reasonOf(error) }));

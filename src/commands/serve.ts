@@ -17,7 +17,7 @@ import {
   threadsNotEnded,
 } from '../runtime/background.ts';
 import { systemClock, systemTimers, watchSuspends } from '../runtime/clock.ts';
-import { loadLate, openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
+import { loadInTurns, openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
 import {
   connectServiceManager,
@@ -90,7 +90,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     return EXIT.usage;
   }
   const { config, composeKept, octets, refusal } = read;
-  const processLog = createProcessLog(config.log, loadLate);
+  const processLog = createProcessLog(config.log, (load, needs) => loadInTurns(systemPause, load, needs));
   const { log } = processLog;
   const reader = configReader(file);
   surviveDefects(log);

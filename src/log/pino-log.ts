@@ -34,6 +34,9 @@ export interface ProcessLog {
 const FLUSH_PATIENCE_MS = 700;
 const STDOUT = 1;
 
+/** Modules of Node that pino loads. */
+export const PINO_NEEDS: readonly string[] = ['node:assert', 'node:worker_threads'];
+
 /** A start that hangs, in a disk for instance, says so. */
 const LOAD_AFTER_MS = 1_000;
 /** A disk that hangs does not hold the end of the process. */
@@ -41,11 +44,12 @@ const LOAD_PATIENCE_MS = 1_000;
 
 /**
  * A log on standard output. No caller waits for a line: a full disk or a stopped reader costs lines, which are counted. `loading` runs
- * what loads modules.
+ * what loads modules; `needs` are those of Node, which may come before.
  */
 export function createProcessLog(
   options: LogOptions,
-  loading: <Loaded>(load: () => Promise<Loaded>) => Promise<Loaded> = (load) => load(),
+  loading: <Loaded>(load: () => Promise<Loaded>, needs: readonly string[]) => Promise<Loaded> = (load) =>
+    load(),
 ): ProcessLog {
   const isReadable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
@@ -55,17 +59,21 @@ export function createProcessLog(
   let late: NodeJS.Timeout | undefined;
   const load = () => {
     clearTimeout(late);
-    loaded ??= loading(async () => {
+    const modules = async () => {
       const { pinoLogger } = await import('./pino-logger.ts');
-      const { readableLine } = isReadable ? await import('./readable-lines.ts') : {};
-      const write = (line: string) => lines.write(readableLine?.(line) ?? line);
-      log.open((nowMs) => pinoLogger({ write }, nowMs));
-      for (let count = log.overflown; count > 0; count--) lines.refuse();
-    }).catch((error: unknown) => {
-      loaded = undefined; // an upgrade is just replacing the file
-      loadLater();
-      throw error;
-    });
+      return { pinoLogger, ...(isReadable ? await import('./readable-lines.ts') : undefined) };
+    };
+    loaded ??= loading(modules, PINO_NEEDS)
+      .then(({ pinoLogger, readableLine }) => {
+        const write = (line: string) => lines.write(readableLine?.(line) ?? line);
+        log.open((nowMs) => pinoLogger({ write }, nowMs));
+        for (let count = log.overflown; count > 0; count--) lines.refuse();
+      })
+      .catch((error: unknown) => {
+        loaded = undefined; // an upgrade is just replacing the file
+        loadLater();
+        throw error;
+      });
     return loaded;
   };
   const tryLoading = () => load().catch(() => undefined);

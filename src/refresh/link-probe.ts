@@ -2,10 +2,10 @@
  * Asks the far side of the link for signs of life: rarely while it answers, often while it does not. So a cut and a return
  * are noticed within seconds on a site without traffic. It gives evidence to link/, and nothing else.
  */
-import { isIP } from 'node:net';
 import type { HeadOutcome, HeadRequest } from '../far-side/head.ts';
 import { hostOf, type Outbound, proxyFor } from '../far-side/outbound.ts';
 import { type Evidence, LINK_THRESHOLDS } from '../link/link-monitor.ts';
+import { isAddress } from '../protocol/words/address-text.ts';
 import type { Resolve } from '../records/observation.ts';
 import type { SourceTraits } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
@@ -292,7 +292,7 @@ function asker({ outbound, resolve, isDrilled, isReady, head, timers }: SignOfLi
   /** During a cut the name may not resolve either. The request then goes to the last address of the name. */
   const known = new Map<string, string>();
   const addressOf = async (host: string, signal: AbortSignal): Promise<string | undefined> => {
-    if (isIP(host) !== 0) return host;
+    if (isAddress(host)) return host;
     const resolved = await resolve(host, signal);
     const address = resolved.kind === 'addresses' ? resolved.addresses[0] : undefined;
     if (address !== undefined) known.set(host, address);

@@ -3,6 +3,7 @@
  * decide when: after a start, around a poll by the AWS clients, and from time to time. `main.ts` loads this file before all others.
  */
 import type { Timers } from './clock.ts';
+import type { Pause } from './slices.ts';
 
 export interface OwnMemory {
   /**
@@ -203,6 +204,24 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
     loads--;
     set();
   }
+}
+
+/**
+ * As `loadLate`, in several turns: a file that takes long to load is often quick by itself, and the modules of Node that it needs
+ * are not. Each of them has a turn of its own before; and what the caller does with the file comes in a turn after.
+ */
+export async function loadInTurns<T>(
+  pause: Pause,
+  load: () => Promise<T>,
+  needs: readonly string[] = [],
+): Promise<T> {
+  for (const name of needs) {
+    await loadLate(async () => process.getBuiltinModule(name));
+    await pause();
+  }
+  const loaded = await loadLate(load);
+  await pause();
+  return loaded;
 }
 
 function set(): void {

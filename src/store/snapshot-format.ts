@@ -19,6 +19,8 @@
  * old files, because the file may be lost.
  */
 
+import { createSha256, sha256 } from '../runtime/checksum.ts';
+
 const MAGIC = Buffer.from('outpost-dns answers\n', 'latin1');
 const VERSION = 1;
 const PROOF_OCTETS = 32;
@@ -157,7 +159,7 @@ export interface SnapshotHeader {
 
 /** The octets of a header for the text of a scope. */
 export function scopeOf(text: string): Buffer {
-  return sha256().update(text).digest();
+  return Buffer.from(sha256(Buffer.from(text)));
 }
 
 export type HeaderReading =
@@ -259,12 +261,10 @@ function readAnswer(buffer: Buffer, start: number, kindOctet: number): Read<Snap
 }
 
 /** Loaded with the first answers, which come after the start. */
-const sha256 = () => process.getBuiltinModule('node:crypto').createHash('sha256');
-
 function proofOf(before: Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
-  const hash = sha256().update(before);
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+  const sum = createSha256();
+  for (const part of [before, ...parts]) sum.update(part);
+  return Buffer.from(sum.digest());
 }
 
 // The time between two processes.

@@ -14,7 +14,7 @@ const shared = ['serving/turn.ts'];
 const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]> = [
   ['protocol/words', []],
   ['protocol/wire', ['protocol/words', 'runtime/random.ts']],
-  ['records', ['protocol']],
+  ['records', ['protocol', 'runtime/checksum.ts']],
   ['report', []],
   ['runtime', ['log']],
   ['log', ['runtime/system-errors.ts']],
@@ -32,7 +32,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['refresh', ['far-side', 'link', 'records', 'protocol', ...base]],
   ['drill', ['records', 'protocol', ...base]],
   ['trend', base],
-  ['admin', base],
+  ['admin', ['protocol/words/address-text.ts', ...base]],
   [
     'daemon',
     [
@@ -160,6 +160,32 @@ t.test('clocks, timers, chance and the process are arguments: named only at the 
 t.test('no AbortSignal.any: Node keeps such a signal until it is aborted (InnerAbort)', async (t) => {
   for (const { path, code } of files) t.strictSame(linesWith(code, /\bAbortSignal\.any\b/), [], path);
 });
+
+t.test(
+  'IPv6 addresses are told apart by protocol/words: the pattern of Node takes the loop 7 ms',
+  async (t) => {
+    // threads of their own, and a command that is not the server
+    const apart = ['far-side', 'commands/question.ts'];
+    for (const { path, code } of files) {
+      if (apart.some((room) => isIn(path, room))) continue;
+      t.strictSame(linesWith(code, /\bisIP(?:v6)?\b/), [], path);
+    }
+  },
+);
+
+t.test(
+  'the loop loads no crypto of Node, which takes 7 ms of one turn, except where C cannot be called',
+  async (t) => {
+    const apart = ['far-side', 'commands', 'runtime'];
+    const loading = files.filter(
+      ({ path, loads }) => loads.includes('node:crypto') && !apart.some((room) => isIn(path, room)),
+    );
+    t.strictSame(
+      loading.map(({ path }) => path),
+      [],
+    );
+  },
+);
 
 t.test('an AWS client is imported in one room only, and only when it is needed', async (t) => {
   for (const { path, text, imports } of files) {

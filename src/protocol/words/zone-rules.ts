@@ -3,7 +3,8 @@
  * hold alike for a zone's `records` and for its answers while disconnected. The configuration reports their faults with line
  * and path. Local zones serve no list that breaks a rule. How a record is written is not known here.
  */
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv4 } from 'node:net';
+import { isAddress, isSix } from './address-text.ts';
 import { MAX_RECORD_SET_OCTETS, mostOctetsOf, type ResourceRecord } from './codes.ts';
 import { isAtOrUnder, parentName } from './name.ts';
 
@@ -60,7 +61,7 @@ export function recordFault(record: ResourceRecord, apex: string): RecordFault |
       return isIPv4(record.address) ? undefined : addressFault(record.address, 'an IPv4 address');
     case 'AAAA':
       // dns2 reads neither a zone index nor the form with dots in it
-      return isIPv6(record.address) && !/[.%]/.test(record.address)
+      return isSix(record.address) && isAddress(record.address) && !record.address.includes('.')
         ? undefined
         : addressFault(record.address, 'an IPv6 address in canonical form');
     case 'CNAME':

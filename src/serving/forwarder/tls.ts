@@ -5,8 +5,8 @@
  * To load Node's TLS takes the event loop 20 to 35 ms. So it is loaded only where an upstream speaks it, and when the
  * transport is opened, not at its first query.
  */
-import { isIP } from 'node:net';
 import type { ConnectionOptions, checkServerIdentity } from 'node:tls';
+import { isAddress } from '../../protocol/words/address-text.ts';
 import type { TransportContext, TransportKind, Upstream } from './exchange.ts';
 import { StreamTransport } from './tcp.ts';
 
@@ -48,7 +48,7 @@ function identityOf(
   { address, serverName = address }: Upstream,
   check: typeof checkServerIdentity,
 ): ConnectionOptions {
-  if (isIP(serverName) === 0) return { host: address, servername: serverName };
+  if (!isAddress(serverName)) return { host: address, servername: serverName };
   return {
     host: address,
     servername: '',

@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../log/log.ts';
 import { isSix } from '../../protocol/words/address-text.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
-import type { Libc } from '../../runtime/datagrams.ts';
+import type { Libc, OpenSocket } from '../../runtime/datagrams.ts';
 import { type ClientAddress, type ClientAddressBook, networkText, parseClientAddress } from './clients.ts';
 import { COUNT, type Intake } from './intake.ts';
 import { codeOrName, type ListenAddress } from './listen-address.ts';
@@ -77,15 +77,15 @@ export class TcpListener {
 
   /**
    * Node's server takes a twentieth of a start to listen. So the socket is opened in C, where connections wait in its backlog, and Node
-   * takes it over with the first of them. A link-local address needs its interface's number, which Node knows how to find.
+   * takes it over with the first of them.
    */
   #listenInC(): boolean {
     const { libc } = this.#context;
-    const { address, port } = this.address;
-    const octets = parseClientAddress(address)?.octets;
-    if (libc === undefined || this.#fd !== undefined || octets === undefined || address.includes('%'))
-      return false;
-    const { fd, port: bound } = libc.listen(isSix(address) ? 6 : 4, octets, port, BACKLOG);
+    const { address } = this.address;
+    const opened =
+      libc === undefined || this.#fd !== undefined ? undefined : listenInC(libc, this.address, BACKLOG);
+    if (libc === undefined || opened === undefined) return false;
+    const { fd, port: bound } = opened;
     const release = () => libc.close(fd);
     try {
       this.#untouched = { watch: libc.watch(fd, () => this.#takeOver(fd)), release };
@@ -141,6 +141,17 @@ export class TcpListener {
   #destroyAll(): void {
     for (const connection of this.#own) connection.destroy(COUNT.tcpClosedByServer);
   }
+}
+
+/** Undefined for a link-local address: it needs its interface's number, which Node knows how to find. */
+export function listenInC(
+  libc: Pick<Libc, 'listen'>,
+  { address, port }: ListenAddress,
+  backlog: number,
+): OpenSocket | undefined {
+  const octets = parseClientAddress(address)?.octets;
+  if (octets === undefined || address.includes('%')) return undefined;
+  return libc.listen(isSix(address) ? 6 : 4, octets, port, backlog);
 }
 
 function isTo(served: Served, { localAddress = '' }: Socket): boolean {
