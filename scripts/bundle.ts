@@ -110,6 +110,10 @@ const lean: Plugin = {
     onResolve({ filter: /^\.\/lib\/(?:pushgateway|cluster)$/ }, ({ path, importer }) =>
       importer.endsWith('/prom-client/index.js') ? { path, namespace: 'nothing' } : undefined,
     );
+    // half of what a first scrape would load; only exemplars need it, and there are none here
+    onResolve({ filter: /^@opentelemetry\/api$/ }, ({ path, importer }) =>
+      importer.includes('/prom-client/') ? { path, namespace: 'nothing' } : undefined,
+    );
     onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: '' }));
   },
 };

@@ -1,7 +1,7 @@
 /** The pages of the HTTP server: a literal list of paths, each with its purpose. */
 import type { Panel, RoomReport } from '../report/report.ts';
 import type { Clock, Timers } from '../runtime/clock.ts';
-import { loadInTurns } from '../runtime/memory.ts';
+import { loadInTurns, type NodeModules } from '../runtime/memory.ts';
 import { inPieces, inSlices, jsonTexts, type Pause, type Steps } from '../runtime/slices.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
 import type { Metrics } from './metrics.ts';
@@ -91,7 +91,7 @@ export function createPages<Status extends Readiness>(
 export const importMetrics = (pause: Pause) => loadInTurns(pause, () => import('./metrics.ts'), METRICS_NEED);
 
 /** Modules of Node. */
-export const METRICS_NEED: readonly string[] = ['node:v8'];
+export const METRICS_NEED: NodeModules = [() => process.getBuiltinModule('node:v8')];
 
 function* jsonLine(value: unknown): Iterable<string> {
   yield* jsonTexts(value);

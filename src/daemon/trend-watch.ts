@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { inBackground } from '../runtime/background.ts';
 import { type Clock, endsWithin, type Timers } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
+import { inSlices, type Pause } from '../runtime/slices.ts';
 import type { ORIGIN } from '../serving/turn.ts';
 import { type FileSystem, readWhole, removeLeftovers, replaceFile } from '../store/file-system.ts';
 import { StoreError } from '../store/store-messages.ts';
@@ -13,9 +14,9 @@ import { type Reading, SPANS, TREND_FILE, TREND_OCTETS, type Trend } from '../tr
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 
-export function watchTrend({ config, clock, timers, random }: DaemonParts, rooms: Rooms): TrendWatch {
+export function watchTrend({ config, clock, timers, random, pause }: DaemonParts, rooms: Rooms): TrendWatch {
   const { directory } = config.state;
-  const parts = { directory, files: rooms.files, clock, timers, random, read: () => countsOf(rooms) };
+  const parts = { directory, files: rooms.files, clock, timers, random, pause, read: () => countsOf(rooms) };
   return new TrendWatch(rooms.trend, parts);
 }
 
@@ -48,6 +49,7 @@ interface TrendWatchParts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
+  readonly pause?: Pause;
   /** The counts since the start, and the conditions of this moment. */
   readonly read: () => Counts;
 }
@@ -95,9 +97,9 @@ export class TrendWatch implements AsyncDisposable {
   }
 
   async #takeKept(): Promise<void> {
-    const { files, clock } = this.#parts;
+    const { files, clock, pause } = this.#parts;
     const found = await readWhole(files, this.#path, TREND_OCTETS).catch(() => undefined);
-    if (found?.kind === 'read') this.#trend.decode(found.octets, clock.wallMs());
+    if (found?.kind === 'read') await inSlices(this.#trend.decoding(found.octets, clock.wallMs()), pause);
     await removeLeftovers(files, this.#path);
     if (!this.#isStopped) this.#plan();
   }
@@ -122,9 +124,10 @@ export class TrendWatch implements AsyncDisposable {
 
   /** A failure is not said here: the files that matter lie on the same disk, and say it. */
   async #save(): Promise<void> {
-    const { files, random } = this.#parts;
+    const { files, random, pause } = this.#parts;
     try {
-      await replaceFile(files, random, { path: this.#path, octets: this.#trend.encode() });
+      const octets = await inSlices(this.#trend.encoding(), pause);
+      await replaceFile(files, random, { path: this.#path, octets });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
     }

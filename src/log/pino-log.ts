@@ -35,7 +35,10 @@ const FLUSH_PATIENCE_MS = 700;
 const STDOUT = 1;
 
 /** Modules of Node that pino loads. */
-export const PINO_NEEDS: readonly string[] = ['node:assert', 'node:worker_threads'];
+export const PINO_NEEDS: readonly (() => unknown)[] = [
+  () => process.getBuiltinModule('node:assert'),
+  () => process.getBuiltinModule('node:worker_threads'),
+];
 
 /** A start that hangs, in a disk for instance, says so. */
 const LOAD_AFTER_MS = 1_000;
@@ -48,7 +51,7 @@ const LOAD_PATIENCE_MS = 1_000;
  */
 export function createProcessLog(
   options: LogOptions,
-  loading: <Loaded>(load: () => Promise<Loaded>, needs: readonly string[]) => Promise<Loaded> = (load) =>
+  loading: <Loaded>(load: () => Promise<Loaded>, needs: typeof PINO_NEEDS) => Promise<Loaded> = (load) =>
     load(),
 ): ProcessLog {
   const isReadable =

@@ -206,6 +206,9 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Each loads a module of Node. */
+export type NodeModules = readonly (() => unknown)[];
+
 /**
  * As `loadLate`, in several turns: a file that takes long to load is often quick by itself, and the modules of Node that it needs
  * are not. Each of them has a turn of its own before; and what the caller does with the file comes in a turn after.
@@ -213,10 +216,10 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
 export async function loadInTurns<T>(
   pause: Pause,
   load: () => Promise<T>,
-  needs: readonly string[] = [],
+  needs: NodeModules = [],
 ): Promise<T> {
-  for (const name of needs) {
-    await loadLate(async () => process.getBuiltinModule(name));
+  for (const need of needs) {
+    await loadLate(async () => need());
     await pause();
   }
   const loaded = await loadLate(load);

@@ -3,7 +3,9 @@
  * time; a slot in which the server did not run is empty. The rings know neither rooms nor files: figures come in as numbers, and
  * the whole goes out as octets. At the end the figures become the plots of the page.
  */
+import { endianness } from 'node:os';
 import type { Panel, Plot, RoomReport } from '../report/report.ts';
+import type { Steps } from '../runtime/slices.ts';
 
 type Points = readonly (number | null)[];
 
@@ -131,7 +133,7 @@ const SPAN_NAMES = ['hours', 'days'] as const satisfies readonly SpanName[];
 class Ring {
   readonly span: Span;
   /** Means by figure and slot; NaN is empty. */
-  readonly means: readonly Float32Array[];
+  readonly means: readonly Float32Array<ArrayBuffer>[];
   /** Readings in the newest slot, by figure. */
   readonly #counts = FIGURES.map(() => 0);
   /** The newest slot since 1970; -1 before the first reading. */
@@ -238,25 +240,24 @@ export class Trend {
     return undefined;
   }
 
-  encode(): Uint8Array {
+  /** The figures of this moment as octets. In steps: a stop does this once, before its code is compiled. */
+  *encoding(): Steps<Uint8Array> {
     const octets = Buffer.alloc(TREND_OCTETS);
     MAGIC.copy(octets);
     let at = MAGIC.length + 4;
     for (const { newest } of this.#rings) at = octets.writeDoubleLE(newest, at);
-    // a stop does this once, before its code is compiled
-    const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
     for (const { means } of this.#rings)
-      for (const row of means)
-        for (let slot = 0; slot < row.length; slot++, at += 4) view.setFloat32(at, row[slot] ?? 0, true);
-    octets.writeUInt32LE(crc32(octets.subarray(MAGIC.length + 4)), MAGIC.length);
+      for (const row of means) at += inFileOrder(octetsOf(row)).copy(octets, at);
+    octets.writeUInt32LE(yield* crc32(octets.subarray(MAGIC.length + 4)), MAGIC.length);
     return octets;
   }
 
-  /** Takes what `encode` has written; false, with nothing changed, for other octets, and for a time that lies ahead of `wallMs`. */
-  decode(octets: Uint8Array, wallMs: number): boolean {
+  /** Takes what `encoding` has written; false, with nothing changed, for other octets, and for a time that lies ahead of `wallMs`. */
+  *decoding(octets: Uint8Array, wallMs: number): Steps<boolean> {
     const file = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
     if (file.length !== TREND_OCTETS || !file.subarray(0, MAGIC.length).equals(MAGIC)) return false;
-    if (crc32(file.subarray(MAGIC.length + 4)) !== file.readUInt32LE(MAGIC.length)) return false;
+    const sum = yield* crc32(file.subarray(MAGIC.length + 4));
+    if (sum !== file.readUInt32LE(MAGIC.length)) return false;
     const newest = this.#rings.map((_, ring) => file.readDoubleLE(MAGIC.length + 4 + ring * 8));
     const isPast = this.#rings.every(({ span }, ring) => {
       const slot = newest[ring] ?? 0;
@@ -264,15 +265,25 @@ export class Trend {
     });
     if (!isPast) return false;
     let at = HEAD_OCTETS;
-    // a start reads 17,000 figures before its code is compiled: Buffer's own methods would take some milliseconds
-    const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
     this.#rings.forEach((ring, place) => {
       ring.newest = newest[place] ?? -1;
-      for (const row of ring.means)
-        for (let slot = 0; slot < row.length; slot++, at += 4) row[slot] = view.getFloat32(at, true);
+      for (const row of ring.means) {
+        const own = octetsOf(row);
+        inFileOrder(file.subarray(at, at + own.length)).copy(own);
+        at += own.length;
+      }
     });
     return true;
   }
+}
+
+function octetsOf({ buffer, byteOffset, byteLength }: Float32Array<ArrayBuffer>): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+/** The file has the lowest octet of a figure first. */
+function inFileOrder(figures: Buffer): Buffer {
+  return endianness() === 'LE' ? figures : Buffer.from(figures).swap32();
 }
 
 const CRC_POLYNOMIAL = 0xedb88320;
@@ -283,10 +294,18 @@ const CRC_TABLE = Int32Array.from({ length: 256 }, (_, octet) => {
   return left;
 });
 
+/** Some tenths of a millisecond before the code is compiled. */
+export const SUMMED_OCTETS = 4_096;
+
 /** As zlib's, whose module takes 7 ms of the loop to load: at the stop, or in the first second. */
-function crc32(octets: Uint8Array): number {
+function* crc32(octets: Uint8Array): Steps<number> {
   let crc = ~0;
   const { length } = octets;
-  for (let at = 0; at < length; at++) crc = (crc >>> 8) ^ (CRC_TABLE[(crc ^ (octets[at] ?? 0)) & 0xff] ?? 0);
+  for (let from = 0; from < length; from += SUMMED_OCTETS) {
+    yield;
+    const end = Math.min(from + SUMMED_OCTETS, length);
+    for (let at = from; at < end; at++)
+      crc = (crc >>> 8) ^ (CRC_TABLE[(crc ^ (octets[at] ?? 0)) & 0xff] ?? 0);
+  }
   return ~crc >>> 0;
 }

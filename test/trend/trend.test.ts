@@ -1,10 +1,13 @@
 import { crc32 } from 'node:zlib';
 import * as fc from 'fast-check';
 import t from 'tap';
-import { SPANS, TREND_OCTETS, Trend } from '../../src/trend/trend.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
+import { SPANS, SUMMED_OCTETS, TREND_OCTETS, Trend } from '../../src/trend/trend.ts';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
 const STEP = SPANS.hours.stepMs;
+const encode = (trend: Trend) => atOnce(trend.encoding());
+const decode = (trend: Trend, octets: Uint8Array, wallMs: number) => atOnce(trend.decoding(octets, wallMs));
 const whole = (trend: Trend, atMs: number) =>
   trend.read('hours', 'queriesPerSecond', atMs, SPANS.hours.slots);
 
@@ -56,9 +59,9 @@ t.test('what was written is read again after a restart', async (t) => {
     trend.note(START + slot * STEP, { queriesPerSecond: slot, link: 0.5 });
   const next = new Trend();
   const now = START + 520 * STEP;
-  const octets = Buffer.from(trend.encode());
+  const octets = Buffer.from(encode(trend));
   t.equal(octets.readUInt32LE(8), crc32(octets.subarray(12)), 'the checksum of earlier versions');
-  t.equal(next.decode(trend.encode(), now), true);
+  t.equal(decode(next, encode(trend), now), true);
   for (const span of ['hours', 'days'] as const)
     for (const figure of ['queriesPerSecond', 'link', 'hitRatio'] as const)
       t.strictSame(next.read(span, figure, now, 100), trend.read(span, figure, now, 100));
@@ -69,17 +72,38 @@ t.test('what was written is read again after a restart', async (t) => {
 t.test('other octets change nothing: torn, flipped, of the future, of another program', async (t) => {
   const trend = new Trend();
   trend.note(START, { queriesPerSecond: 1 });
-  const good = trend.encode();
+  const good = encode(trend);
   t.equal(good.length, TREND_OCTETS);
-  t.equal(new Trend().decode(good, START - 86_400_000), false, 'of the future');
+  t.equal(decode(new Trend(), good, START - 86_400_000), false, 'of the future');
   fc.assert(
     fc.property(fc.nat(good.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
       const bad = Uint8Array.from(good);
       bad[at] = (bad[at] ?? 0) ^ flip;
-      return !new Trend().decode(bad, START);
+      return !decode(new Trend(), bad, START);
     }),
     { numRuns: 200 },
   );
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (octets) => !new Trend().decode(octets, START)));
-  t.equal(new Trend().decode(good.subarray(0, -1), START), false);
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (octets) => !decode(new Trend(), octets, START)));
+  t.equal(decode(new Trend(), good.subarray(0, -1), START), false);
 });
+
+t.test(
+  'written and read in steps, each over some octets: a stop does it before the code is compiled',
+  async (t) => {
+    const least = Math.floor(TREND_OCTETS / SUMMED_OCTETS);
+    const stepsOf = <T>(steps: Iterator<undefined, T>): { value: T; count: number } => {
+      for (let count = 0; ; count++) {
+        const { done, value } = steps.next();
+        if (done) return { value, count };
+      }
+    };
+    const trend = new Trend();
+    trend.note(START, { queriesPerSecond: 1 });
+    const written = stepsOf(trend.encoding());
+    t.ok(written.count >= least, `${written.count} steps`);
+    const next = new Trend();
+    const read = stepsOf(next.decoding(written.value, START));
+    t.ok(read.value && read.count >= least, `${read.count} steps`);
+    t.equal(whole(next, START).at(-1), 1);
+  },
+);
