@@ -19,7 +19,7 @@ import type { EndpointRecord } from './records/endpoint-record.ts';
 import { inBackground } from './runtime/background.ts';
 import { endsWithin, type Timers } from './runtime/clock.ts';
 import type { OpenSocket } from './runtime/datagrams.ts';
-import { loadInTurns, type NodeModules } from './runtime/memory.ts';
+import { HTTP_NEEDS, loadInTurns } from './runtime/memory.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';
 import { listenInC } from './serving/listener/tcp.ts';
@@ -138,12 +138,6 @@ const KEEP_AFTER_MS = 400;
 /** The first poll starts the far-side thread, which takes a processor a third of a second: queries at the start come first. */
 const FIRST_POLL_AFTER_MS = 500;
 
-/** Modules of Node for a server of HTTP. Listening loads the last two, which this server does not use. */
-export const HTTP_NEEDS: NodeModules = [
-  () => process.getBuiltinModule('node:http'),
-  () => process.getBuiltinModule('node:child_process'),
-  () => process.getBuiltinModule('node:cluster'),
-];
 /** Node's own. */
 const HTTP_BACKLOG = 511;
 

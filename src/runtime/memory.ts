@@ -209,6 +209,13 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
 /** Each loads a module of Node. */
 export type NodeModules = readonly (() => unknown)[];
 
+/** Modules of Node for a server of HTTP. Listening loads the last two, which this server does not use. */
+export const HTTP_NEEDS: NodeModules = [
+  () => process.getBuiltinModule('node:http'),
+  () => process.getBuiltinModule('node:child_process'),
+  () => process.getBuiltinModule('node:cluster'),
+];
+
 /**
  * As `loadLate`, in several turns: a file that takes long to load is often quick by itself, and the modules of Node that it needs
  * are not. Each of them has a turn of its own before; and what the caller does with the file comes in a turn after.

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
-import { AdminError, type HttpServer, startHttpServer } from '../../src/admin/http-server.ts';
+import { AdminError, type HttpServer, startHttpServer, textPage } from '../../src/admin/http-server.ts';
 import { createPages } from '../../src/admin/pages.ts';
 import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
+import { loadDatagramCalls } from '../../src/runtime/libc.ts';
+import { listenInC } from '../../src/serving/listener/tcp.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { report, serverReport, textOf } from './report-fixture.ts';
 
@@ -180,6 +182,30 @@ t.test('a port that is taken: AdminError with the code, the place and a fix', as
   t.ok(error instanceof AdminError);
   t.match(error, { code: 'EADDRINUSE', message: `"127.0.0.1:${server.port}" for HTTP (EADDRINUSE)` });
 });
+
+t.test(
+  'a socket that was opened elsewhere is taken over; where that fails it is an AdminError too',
+  async (t) => {
+    const calls = await loadDatagramCalls();
+    if (calls.kind !== 'available') return t.comment('C cannot be called here');
+    const { libc } = calls;
+    const openSocket = (address: string, port: number) => listenInC(libc, { address, port }, 511);
+    const options = {
+      address: '127.0.0.1',
+      pages: new Map([['/', () => textPage(200, 'here')]]),
+      openSocket,
+    };
+    const server = await startHttpServer({ ...options, port: 0, log: new CollectingLog() });
+    t.equal(server.address, '127.0.0.1');
+    t.equal(await (await fetch(`http://127.0.0.1:${server.port}/`)).text(), 'here');
+    const again = startHttpServer({ ...options, port: server.port, log: new CollectingLog() });
+    await t.rejects(again, { name: 'AdminError', code: 'EADDRINUSE' });
+    await server.close();
+    const next = await startHttpServer({ ...options, port: server.port, log: new CollectingLog() });
+    t.equal(next.port, server.port, 'the port is free after a close');
+    await next.close();
+  },
+);
 
 t.test('an IPv6 address is written in brackets', async (t) => {
   const elsewhere = { address: '2001:db8::1', port: 9153, pages: new Map(), log: new CollectingLog() };
