@@ -19,7 +19,7 @@ import type { EndpointRecord } from './records/endpoint-record.ts';
 import { inBackground } from './runtime/background.ts';
 import { endsWithin, type Timers } from './runtime/clock.ts';
 import type { OpenSocket } from './runtime/datagrams.ts';
-import { HTTP_NEEDS, loadInTurns } from './runtime/memory.ts';
+import { HTTP_NEEDS, loadInTurns, loadNeeds, SOCKET_NEEDS } from './runtime/memory.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';
 import { listenInC } from './serving/listener/tcp.ts';
@@ -58,6 +58,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await parts.pause();
   inBackground('other', async () => parts.loadLog?.());
   await parts.pause();
+  await loadNeeds(parts.pause, SOCKET_NEEDS);
   opened.use(memory);
   // most of the program was needed to load only: what loads now would make the most that the process ever has
   const isMemoryOpen = inBackground('other', () => memory.start());

@@ -17,8 +17,10 @@ import { isLoopbackText, isSix, isWildcard } from '../protocol/words/address-tex
 import { CLASS, TYPE } from '../protocol/words/codes.ts';
 import { nameToWire } from '../protocol/words/name.ts';
 import { inBackground } from '../runtime/background.ts';
+import { loadNeeds, type NodeModules } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { notifySocketOf, type ServiceManager } from '../runtime/service-manager.ts';
+import { type Pause, systemPause } from '../runtime/slices.ts';
 import { exchange } from './dns-exchange.ts';
 
 export interface Aliveness {
@@ -32,14 +34,17 @@ const ATTEMPTS = 3;
 /**
  * Asks `addresses` (`127.0.0.1:53`, `[::1]:53`), within `timeoutMs`. Never rejects. Any reply counts, REFUSED and SERVFAIL too:
  * a server that says them is alive, and a restart does not help it. Where no address can be asked, it is enough that a
- * datagram over loopback arrives.
+ * datagram over loopback arrives. Each kind of question starts in a turn of the loop of its own: the server asks itself, and the
+ * first time their code is new.
  */
 export async function askForLife(
   addresses: readonly string[],
   endpoint: string | undefined,
   timeoutMs: number,
   interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]> = networkInterfaces,
+  pause: Pause = systemPause,
 ): Promise<Aliveness> {
+  await pause();
   const isHere = hostHas(interfaces);
   const asked = addresses
     .flatMap((text) => {
@@ -51,17 +56,18 @@ export async function askForLife(
   const query = ownQuestion(endpoint);
   const enough = new AbortController();
   const reached = Promise.all(asked.map(({ address }) => echo(address, timeoutMs, enough.signal)));
-  const [udp, tcp] = await Promise.all([
-    anyOf(asked, async (server, signal) => {
-      const times = { timeoutMs: timeoutMs / ATTEMPTS, attempts: ATTEMPTS, signal };
-      return (await exchange({ server, query, ...times, from: ownSource(server) })).kind === 'reply';
-    }),
-    anyOf(asked, async (server, signal) => {
-      const outcome = await exchange({ server, query, timeoutMs, signal, overTcp: true });
-      // a server ends connections beyond its limits: it took them all the same, and this is the question here
-      return outcome.kind === 'reply' || outcome.wasClosed === true;
-    }),
-  ]);
+  await pause();
+  const overUdp = anyOf(asked, async (server, signal) => {
+    const times = { timeoutMs: timeoutMs / ATTEMPTS, attempts: ATTEMPTS, signal };
+    return (await exchange({ server, query, ...times, from: ownSource(server) })).kind === 'reply';
+  });
+  await pause();
+  const overTcp = anyOf(asked, async (server, signal) => {
+    const outcome = await exchange({ server, query, timeoutMs, signal, overTcp: true });
+    // a server ends connections beyond its limits: it took them all the same, and this is the question here
+    return outcome.kind === 'reply' || outcome.wasClosed === true;
+  });
+  const [udp, tcp] = await Promise.all([overUdp, overTcp]);
   if (udp && tcp) {
     enough.abort();
     return { udp, tcp };
@@ -164,6 +170,8 @@ export interface WatchdogParts {
   readonly log: Log;
 }
 
+/** Node loads it with the first socket for datagrams. */
+const DATAGRAMS_NEED: NodeModules = [() => process.getBuiltinModule('node:dns')];
 /** Questions within the time that the manager grants: one lost datagram or one slow moment must not end the server. */
 const ASKS_WITHIN = 4;
 /** The time that a start grants itself where the manager has no watchdog: that of the unit that comes with the server. */
@@ -202,7 +210,10 @@ export function startWatchdog(
     isReady = true;
     if (limitMs === undefined) end();
   });
-  void ask();
+  inBackground('watchdog', async () => {
+    await loadNeeds(systemPause, DATAGRAMS_NEED);
+    await ask();
+  });
   return { [Symbol.dispose]: end };
 }
 

@@ -209,12 +209,20 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
 /** Each loads a module of Node. */
 export type NodeModules = readonly (() => unknown)[];
 
-/** Modules of Node for a server of HTTP. Listening loads the last two, which this server does not use. */
-export const HTTP_NEEDS: NodeModules = [
-  () => process.getBuiltinModule('node:http'),
+export const HTTP_NEEDS: NodeModules = [() => process.getBuiltinModule('node:http')];
+/** Node loads them with the first socket that it binds or listens on, such as for the first client over TCP. They are not used. */
+export const SOCKET_NEEDS: NodeModules = [
   () => process.getBuiltinModule('node:child_process'),
   () => process.getBuiltinModule('node:cluster'),
 ];
+
+/** Loads modules of Node, each in a turn of its own. */
+export async function loadNeeds(pause: Pause, needs: NodeModules): Promise<void> {
+  for (const need of needs) {
+    await loadLate(async () => need());
+    await pause();
+  }
+}
 
 /**
  * As `loadLate`, in several turns: a file that takes long to load is often quick by itself, and the modules of Node that it needs
@@ -225,10 +233,7 @@ export async function loadInTurns<T>(
   load: () => Promise<T>,
   needs: NodeModules = [],
 ): Promise<T> {
-  for (const need of needs) {
-    await loadLate(async () => need());
-    await pause();
-  }
+  await loadNeeds(pause, needs);
   const loaded = await loadLate(load);
   await pause();
   return loaded;

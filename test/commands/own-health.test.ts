@@ -73,6 +73,16 @@ for (const [what, more, interfaces] of [
   });
 }
 
+t.test('each kind of question starts in a turn of its own', async (t) => {
+  const deaf = await deafServer(t);
+  const seen: string[][] = [];
+  const kinds = () => process.getActiveResourcesInfo().filter((kind) => /^(?:UDP|TCPSocket)Wrap$/.test(kind));
+  const before = kinds().length;
+  const turn = async () => void seen.push(kinds().slice(before));
+  await askForLife([deaf], undefined, TIMEOUT_MS, hostWith('127.0.0.1'), turn);
+  t.strictSame(seen, [[], ['UDPWrap'], ['UDPWrap', 'UDPWrap']]);
+});
+
 /** A watchdog over a server at an address that has moved: `told` gets each message, as its assignments. */
 function watch(t: Test, environment: Readonly<Record<string, string>>, addresses = [MOVED]) {
   const told: string[][] = [];

@@ -14,7 +14,7 @@ const file = (path: string): string => JSON.stringify(join(src, path));
 async function loadedByTurn(needs: string, work: string): Promise<readonly (readonly string[])[]> {
   const script = `
     ${needs}
-    const { HTTP_NEEDS, loadInTurns } = await import(${file('runtime/memory.ts')});
+    const { HTTP_NEEDS, SOCKET_NEEDS, loadInTurns, loadNeeds } = await import(${file('runtime/memory.ts')});
     const log = Object.fromEntries(['debug', 'info', 'warn', 'error'].map((level) => [level, () => undefined]));
     const modules = () => process.moduleLoadList.filter((name) => name.startsWith('NativeModule '));
     const turns = [];
@@ -38,7 +38,7 @@ const HEAVY =
 const heavyIn = (turns: readonly (readonly string[])[]) =>
   turns.map((names) => names.filter((name) => HEAVY.test(name)));
 
-const HTTP = [['http'], ['child_process'], ['cluster']];
+const HTTP = [['child_process'], ['cluster'], ['http']];
 /** In the bundle, an import of a module of Node loads nothing that its own code does not load. */
 const withoutImport = (turns: readonly (readonly string[])[]) => heavyIn(turns).toSpliced(HTTP.length, 1);
 
@@ -50,6 +50,7 @@ t.test('the pages: HTTP and what listening loads, each in its turn', async (t) =
     libc,
     `
     const openSocket = (address, port) => calls.libc && listenInC(calls.libc, { address, port }, 511);
+    await loadNeeds(pause, SOCKET_NEEDS);
     const { startHttpServer } = await loadInTurns(pause, () => import(${file('admin/http-server.ts')}), HTTP_NEEDS);
     await startHttpServer({ address: '127.0.0.1', port: 0, pages: new Map(), log, openSocket });`,
   );
@@ -65,6 +66,7 @@ t.test('the control socket: the same', async (t) => {
     const { systemTimers: timers } = await import(${file('runtime/clock.ts')});
     const directory = mkdtempSync('/tmp/late-');
     const load = () => import(${file('admin/control-server.ts')});
+    await loadNeeds(pause, SOCKET_NEEDS);
     const { startControlServer, controlPath } = await loadInTurns(pause, load, HTTP_NEEDS);
     const started = await startControlServer({ path: controlPath(directory), routes: async () => [], timers, log });
     await started.server.close();
@@ -88,6 +90,18 @@ t.test('the log', async (t) => {
 
 t.test('the metrics: what the bundle keeps of prom-client needs one module of Node', async (t) => {
   const needs = `const { METRICS_NEED } = await import(${file('admin/pages.ts')});`;
-  const turns = await loadedByTurn(needs, 'await loadInTurns(pause, async () => undefined, METRICS_NEED);');
-  t.strictSame(heavyIn(turns), [['v8'], [], []]);
+  const turns = await loadedByTurn(needs, 'await loadNeeds(pause, METRICS_NEED);');
+  t.strictSame(heavyIn(turns), [['v8'], []]);
+});
+
+t.test('the first client over TCP, and a first socket for datagrams', async (t) => {
+  const turns = await loadedByTurn(
+    "const { createServer } = await import('node:net'); const { createSocket } = await import('node:dgram');",
+    `
+    await loadNeeds(pause, [...SOCKET_NEEDS, () => process.getBuiltinModule('node:dns')]);
+    const server = createServer().listen({ port: 0, host: '127.0.0.1', exclusive: true });
+    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+    await new Promise((resolve) => socket.once('listening', resolve));`,
+  );
+  t.strictSame(heavyIn(turns), [['child_process'], ['cluster'], ['dns'], []]);
 });
