@@ -74,9 +74,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(withheld);
   opened.use(drill);
   await parts.pause();
-  opened.use(openControl(parts, rooms));
-  await parts.pause();
   const { clock, timers, pause, log } = parts;
+  // a stop takes its steps in several turns: its code is new
+  opened.defer(pause);
+  opened.use(openControl(parts, rooms));
+  await pause();
   const isAllowed = (address: string) => daemon.mayRead(address);
   const isHost = (name: string) => daemon.isHost(name);
   let made: Pages | undefined;
@@ -93,7 +95,9 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       ? undefined
       : listenInC(calls.libc, { address, port }, HTTP_BACKLOG);
   const http = { ...parts.config.admin.listen, openSocket, pages, clock, pause, log, isAllowed, isHost };
+  opened.defer(pause);
   opened.use(openAdmin(http, parts));
+  opened.defer(pause);
   opened.defer(() => plane.stop());
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());

@@ -176,6 +176,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   suspends[Symbol.dispose]();
   SERVE_MESSAGES.stopping(log, { signal });
   manager.notify('STOPPING=1');
+  await systemPause(); // the code of a stop is new: not all of it in one turn
   await daemon.stop(signal);
   reader[Symbol.dispose]();
   (await stopping)[Symbol.dispose]();

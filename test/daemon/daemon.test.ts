@@ -127,6 +127,28 @@ t.test(
   },
 );
 
+t.test(
+  'a stop takes its steps in turns of their own: pages and commands are not closed in one',
+  async (t) => {
+    const one = await bench(t);
+    await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
+    const count = (kind: string) => process.getActiveResourcesInfo().filter((one) => one === kind).length;
+    const before = [count('TCPServerWrap'), count('PipeWrap')] as const;
+    const open = () =>
+      `pages ${count('TCPServerWrap') - before[0]}, commands ${count('PipeWrap') - before[1]}`;
+    const seen: string[] = [];
+    const pause = async (): Promise<void> => {
+      seen.push(open());
+      await systemPause();
+    };
+    const daemon = await startDaemon(await one.parts({ pause }));
+    await until('pages and commands are there', () => open() === 'pages 1, commands 1');
+    seen.length = 0;
+    await daemon.stop('test');
+    t.strictSame([...new Set(seen)], ['pages 1, commands 1', 'pages 0, commands 1']);
+  },
+);
+
 t.test('virtual time: a stop answers queries until everything is saved', async (t) => {
   const one = await bench(t);
   await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
