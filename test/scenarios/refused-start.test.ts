@@ -34,6 +34,7 @@ t.test('a restart with a refused file serves with what a reload took last', asyn
   t.same(await second.addresses(ENDPOINT), DEMO);
   t.match(await second.ask({ name: 'gateway.site.test' }), { answers: [{ data: '10.9.9.1' }] });
   t.match(second.stderr, /colour/, 'every fault is printed');
+  await until('the log is loaded', () => second.logged(REFUSED).length > 0);
   t.match(JSON.stringify(second.logged(REFUSED)[0]?.['faults']), /colour/);
   t.match((await second.status()).server.configuration, { lastReloadFailed: true });
   t.equal((await second.metric('outpost_dns_configuration_reload_failed')).get(''), 1);
@@ -66,6 +67,7 @@ t.test('a restart with a file that cannot be served on this host', async (t) => 
   await second.firstAnswer({ name: ENDPOINT });
   t.same(await second.addresses(ENDPOINT), DEMO);
   t.match(second.stderr, /in use/);
+  await until('the log is loaded', () => second.logged(REFUSED).length > 0);
   t.match(JSON.stringify(second.logged(REFUSED)), /in use/);
   t.match((await second.status()).server.configuration, { lastReloadFailed: true });
   t.equal(readFileSync(accepted, 'utf8'), text);

@@ -104,6 +104,8 @@ export class Process {
   }
 }
 
+const LOG_PATIENCE_MS = 1_000;
+
 export class ServerProcess extends Process {
   readonly #ports: Ports;
 
@@ -158,12 +160,24 @@ export class ServerProcess extends Process {
       const timeoutMs = Math.max(500, (performance.now() - this.startedAtMs) / 4);
       const reply = await this.ask(query, timeoutMs).catch(() => undefined);
       const sinceStartMs = performance.now() - this.startedAtMs;
-      // a failure is judged by the log, whose lines come later than the reply
-      const isSaid = reply?.rcode !== RCODE.SERVFAIL || this.logged('listening').length > 0;
+      if (reply !== undefined) await this.#logIsThere();
+      // a failure is judged by the log
+      const isSaid = reply?.rcode !== RCODE.SERVFAIL || this.#isListening;
       if (reply !== undefined && isSaid && !this.#waitsForState) return { ...reply, sinceStartMs };
       if (sinceStartMs > PATIENCE_MS) throw new Error(`no answer: ${this.stderr}${this.stdout}`);
       await pause(5);
     }
+  }
+
+  /** The program answers before it loads its log. A log that says less, or nobody reads, never has the line. */
+  async #logIsThere(): Promise<void> {
+    const startedMs = performance.now();
+    while (!this.#isListening && this.isRunning && performance.now() - startedMs < LOG_PATIENCE_MS)
+      await pause(5);
+  }
+
+  get #isListening(): boolean {
+    return this.logged('listening').length > 0;
   }
 
   /** The page; asked for again where the server does not listen yet, since DNS does not wait for HTTP. */
