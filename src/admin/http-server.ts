@@ -17,6 +17,7 @@ import { isAddress, socketText } from '../protocol/words/address-text.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { OpenSocket } from '../runtime/datagrams.ts';
 import type { Pause } from '../runtime/slices.ts';
+import { systemCode } from '../runtime/system-errors.ts';
 
 export const HTTP_MESSAGES = messages({
   httpFailed: {
@@ -195,7 +196,7 @@ async function listen(server: Server, { address, port, openSocket }: HttpServerO
     server.listen({ ...socket, exclusive: true });
     await listening;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    const code = systemCode(error) ?? 'unknown';
     const fix =
       code === 'EADDRINUSE'
         ? 'another program has the port: end it, or set admin.listen'

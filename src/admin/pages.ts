@@ -88,10 +88,11 @@ export function createPages<Status extends Readiness>(
 }
 
 /** By the first scrape: prom-client takes more time to load than all pages together. */
-export const importMetrics = (pause: Pause) => loadInTurns(pause, () => import('./metrics.ts'), METRICS_NEED);
+export const importMetrics = (pause: Pause) =>
+  loadInTurns(pause, () => import('./metrics.ts'), METRICS_NEEDS);
 
-/** Modules of Node. */
-export const METRICS_NEED: NodeModules = [() => process.getBuiltinModule('node:v8')];
+/** The modules of Node that prom-client loads. */
+export const METRICS_NEEDS: NodeModules = [() => process.getBuiltinModule('node:v8')];
 
 function* jsonLine(value: unknown): Iterable<string> {
   yield* jsonTexts(value);

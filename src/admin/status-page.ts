@@ -4,7 +4,7 @@
  * script the page loads itself again. With script, only the panels change, and the page says when the server has gone silent.
  */
 import type { Cell, Panel, Plot, Tone, Toned } from '../report/report.ts';
-import { sha256 } from '../runtime/checksum.ts';
+import { sha256Base64 } from '../runtime/checksum.ts';
 
 const EVERY_SECONDS = 5;
 
@@ -319,7 +319,7 @@ listen();
 `;
 
 function hashOf(text: string): string {
-  return `'sha256-${Buffer.from(sha256(Buffer.from(text))).toString('base64')}'`;
+  return `'sha256-${sha256Base64(text)}'`;
 }
 
 /** Allows the page to load and run its own style and script, and to load itself again. */

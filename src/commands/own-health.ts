@@ -171,7 +171,7 @@ export interface WatchdogParts {
 }
 
 /** Node loads it with the first socket for datagrams. */
-const DATAGRAMS_NEED: NodeModules = [() => process.getBuiltinModule('node:dns')];
+const DATAGRAMS_NEEDS: NodeModules = [() => process.getBuiltinModule('node:dns')];
 /** Questions within the time that the manager grants: one lost datagram or one slow moment must not end the server. */
 const ASKS_WITHIN = 4;
 /** The time that a start grants itself where the manager has no watchdog: that of the unit that comes with the server. */
@@ -211,7 +211,7 @@ export function startWatchdog(
     if (limitMs === undefined) end();
   });
   inBackground('watchdog', async () => {
-    await loadNeeds(systemPause, DATAGRAMS_NEED);
+    await loadNeeds(systemPause, DATAGRAMS_NEEDS);
     await ask();
   });
   return { [Symbol.dispose]: end };

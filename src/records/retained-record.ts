@@ -6,7 +6,7 @@ import { uint16At, uint32At } from '../protocol/wire/message.ts';
 import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import { typeName } from '../protocol/words/codes.ts';
-import { sha256 } from '../runtime/checksum.ts';
+import { sha256Base64 } from '../runtime/checksum.ts';
 
 export interface RetainedRecord {
   /** A domain name in normal form; the class is IN. */
@@ -30,7 +30,7 @@ export function contentOf(message: Uint8Array): string {
   const known = contents.get(message);
   if (known !== undefined) return known;
   const content = composeContent(message);
-  const text = content.length <= 256 ? content : Buffer.from(sha256(Buffer.from(content))).toString('base64');
+  const text = content.length <= 256 ? content : sha256Base64(content);
   contents.set(message, text);
   return text;
 }

@@ -33,6 +33,11 @@ export function sha256(octets: Uint8Array): Uint8Array {
   return sum.digest();
 }
 
+/** Of the text's UTF-8, in base64. */
+export function sha256Base64(text: string): string {
+  return Buffer.from(sha256(Buffer.from(text))).toString('base64');
+}
+
 const DIGEST_OCTETS = 32;
 /** `SHA256_CTX` of <openssl/sha.h> has 112 octets. */
 const CONTEXT_WORDS = 32;

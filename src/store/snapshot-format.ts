@@ -260,7 +260,6 @@ function readAnswer(buffer: Buffer, start: number, kindOctet: number): Read<Snap
   return { value: { kind, octets: buffer.subarray(from, end), ageMs, lifetimeMs }, end };
 }
 
-/** Loaded with the first answers, which come after the start. */
 function proofOf(before: Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
   const sum = createSha256();
   for (const part of [before, ...parts]) sum.update(part);

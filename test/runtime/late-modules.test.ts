@@ -89,8 +89,8 @@ t.test('the log', async (t) => {
 });
 
 t.test('the metrics: what the bundle keeps of prom-client needs one module of Node', async (t) => {
-  const needs = `const { METRICS_NEED } = await import(${file('admin/pages.ts')});`;
-  const turns = await loadedByTurn(needs, 'await loadNeeds(pause, METRICS_NEED);');
+  const needs = `const { METRICS_NEEDS } = await import(${file('admin/pages.ts')});`;
+  const turns = await loadedByTurn(needs, 'await loadNeeds(pause, METRICS_NEEDS);');
   t.strictSame(heavyIn(turns), [['v8'], []]);
 });
 

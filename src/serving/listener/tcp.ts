@@ -82,9 +82,9 @@ export class TcpListener {
   #listenInC(): boolean {
     const { libc } = this.#context;
     const { address } = this.address;
-    const opened =
-      libc === undefined || this.#fd !== undefined ? undefined : listenInC(libc, this.address, BACKLOG);
-    if (libc === undefined || opened === undefined) return false;
+    if (libc === undefined || this.#fd !== undefined) return false;
+    const opened = listenInC(libc, this.address, BACKLOG);
+    if (opened === undefined) return false;
     const { fd, port: bound } = opened;
     const release = () => libc.close(fd);
     try {
