@@ -56,6 +56,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on queries come before everything else
   await parts.pause();
+  inBackground('other', () => loadNeeds(parts.pause, forwarder.needsOf(rooms.inForce.routes.groups)));
+  await parts.pause();
   inBackground('other', async () => parts.loadLog?.());
   await parts.pause();
   await loadNeeds(parts.pause, SOCKET_NEEDS);

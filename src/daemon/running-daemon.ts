@@ -6,6 +6,7 @@ import { socketText } from '../protocol/words/address-text.ts';
 import { CLUSTERS_PER_TURN, type RefreshSnapshot } from '../refresh/refresh-plane.ts';
 import { inBackground } from '../runtime/background.ts';
 import { endsWithin } from '../runtime/clock.ts';
+import { loadNeeds } from '../runtime/memory.ts';
 import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
 import { removeLeftovers, replaceFile } from '../store/file-system.ts';
@@ -172,6 +173,7 @@ export class Daemon {
     this.warnOfOwnUpstreams(routes);
     intake.reconfigure(intakeNext);
     slots.reconfigure(config.limits.tcp);
+    await loadNeeds(pause, forwarder.needsOf(routes.groups));
     const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, config.forward), pause);
     await pause();
     const changed = await inSlices(changedZones(routesBefore, routes), pause);

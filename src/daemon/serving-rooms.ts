@@ -126,7 +126,7 @@ function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain 
     transports: network?.transports ?? {
       udp: udp(calls.datagrams && new BatchedUdpSockets(calls.datagrams).open),
       tcp,
-      tls: tls(),
+      tls: tls(timers),
     },
   });
 }

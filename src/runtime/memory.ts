@@ -206,7 +206,7 @@ export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Each loads a module of Node. */
+/** Each loads a module of Node, or makes what is made once with it. */
 export type NodeModules = readonly (() => unknown)[];
 
 export const HTTP_NEEDS: NodeModules = [() => process.getBuiltinModule('node:http')];
@@ -214,6 +214,12 @@ export const HTTP_NEEDS: NodeModules = [() => process.getBuiltinModule('node:htt
 export const SOCKET_NEEDS: NodeModules = [
   () => process.getBuiltinModule('node:child_process'),
   () => process.getBuiltinModule('node:cluster'),
+];
+export const TLS_NEEDS: NodeModules = [
+  // `node:crypto` takes twice as long as a turn may: this question loads the part of it that has the keys
+  () => process.getBuiltinModule('node:util').types.isKeyObject(undefined),
+  () => process.getBuiltinModule('node:crypto'),
+  () => process.getBuiltinModule('node:tls'),
 ];
 
 /** Loads modules of Node, each in a turn of its own. */

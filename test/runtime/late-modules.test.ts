@@ -105,3 +105,23 @@ t.test('the first client over TCP, and a first socket for datagrams', async (t) 
   );
   t.strictSame(heavyIn(turns), [['child_process'], ['cluster'], ['dns'], []]);
 });
+
+t.test('DNS over TLS: its modules, and the context, before the first connection', async (t) => {
+  const turns = await loadedByTurn(
+    `const { tls } = await import(${file('serving/forwarder/tls.ts')});
+    const { Exchange } = await import(${file('serving/forwarder/exchange.ts')});
+    const { systemTimers: timers } = await import(${file('runtime/clock.ts')});`,
+    `
+    setInterval(() => undefined, 1000); // timers of the server keep no process alive
+    const { needs, open } = tls(timers);
+    await loadNeeds(pause, needs);
+    process.getBuiltinModule('node:tls').createSecureContext = () => { throw new Error('a late context'); };
+    const { promise: ended, resolve: end } = Promise.withResolvers();
+    const options = { clock: { monotonicMs: () => 0 }, timers, random: { uint16: () => 1 }, onMismatch() {} };
+    const transport = open({ text: 'x', address: '127.0.0.1', port: 1, serverName: 'dns.test' }, options);
+    transport.start(Object.assign(new (class extends Exchange {})(), { message: new Uint8Array(12), end }));
+    await ended;`,
+  );
+  t.strictSame(heavyIn(turns), [[], ['crypto'], ['tls'], [], [], []]);
+  t.ok(turns[0]?.includes('internal/crypto/keys'), 'a part of crypto has a turn of its own');
+});

@@ -18,6 +18,7 @@ import { isAboutName, type ResponseIndex } from '../../protocol/wire/response-re
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { LOWER_CASE } from '../../protocol/words/name.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
+import type { NodeModules } from '../../runtime/memory.ts';
 import type { Random } from '../../runtime/random.ts';
 
 // Upstreams, as they are configured.
@@ -80,6 +81,8 @@ export interface TransportKind {
   readonly isDatagram?: true;
   /** Hides the content of a message but not its length: queries are padded (RFC 8467). */
   readonly isEncrypted?: true;
+  /** What its first exchange would load: it comes before, in turns of its own. An exchange that is earlier loads the rest itself. */
+  readonly needs?: NodeModules;
 }
 
 /** By the name that logs, metrics and `Upstream.transport` use. Those that name no transport are asked by `udp` and `tcp`. */

@@ -22,6 +22,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { nameFromWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
 import { type Clock, DeadlineSweep, type Timers } from '../../runtime/clock.ts';
+import type { NodeModules } from '../../runtime/memory.ts';
 import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import type { Reply, Route } from '../turn.ts';
@@ -176,6 +177,12 @@ export class Forwarder {
     const question = questionOf(query);
     for (const client of this.#groups.clients)
       if (client.upstream.text === upstream) client.names.noteFailure(question, 'false denial');
+  }
+
+  /** What the transports of these groups load late. */
+  needsOf(groups: readonly UpstreamGroup[]): NodeModules {
+    const names = new Set(groups.flatMap(({ upstreams }) => upstreams.map(({ transport }) => transport)));
+    return [...names].flatMap((name) => (name && this.#options.transports[name]?.needs) || []);
   }
 
   /** Takes new groups and settings. Upstreams that stay keep their health and connections; pending questions go on. */

@@ -2,36 +2,52 @@
  * DNS over TLS (RFC 7858) to an address. The certificate must be valid for the configured name (the strict profile of RFC
  * 8310). Sessions are resumed. This transport never falls back to a transport without protection.
  *
- * To load Node's TLS takes the event loop 20 to 35 ms. So it is loaded only where an upstream speaks it, and when the
- * transport is opened, not at its first query.
+ * Node's TLS takes the event loop some 20 ms: to load it, and to make the context that has the certificates of the authorities. So it
+ * is loaded only where an upstream speaks it, in turns before the first query (`needs`).
  */
-import type { ConnectionOptions, checkServerIdentity } from 'node:tls';
+import type { ConnectionOptions, checkServerIdentity, SecureContext } from 'node:tls';
 import { isAddress } from '../../protocol/words/address-text.ts';
+import { sleep, type Timers } from '../../runtime/clock.ts';
+import { TLS_NEEDS } from '../../runtime/memory.ts';
 import type { TransportContext, TransportKind, Upstream } from './exchange.ts';
 import { StreamTransport } from './tcp.ts';
 
+/** With `node:tls` Node starts a thread that reads its certificates: some 10 ms. A context that is made earlier waits for it. */
+const CERTIFICATES_MS = 50;
+
 /** `ca`: certificates in PEM that are trusted in place of the system's. */
-export function tls(ca?: readonly string[]): TransportKind {
-  const open = (upstream: Upstream, context: TransportContext) => openTls(upstream, context, ca);
-  return { open, roundTrips: 3, isEncrypted: true };
+export function tls(timers: Timers, ca?: readonly string[]): TransportKind {
+  let made: SecureContext | undefined;
+  /** One for all connections. */
+  const secureContext = (): SecureContext => {
+    made ??= process.getBuiltinModule('node:tls').createSecureContext({
+      minVersion: 'TLSv1.2', // RFC 9325 section 3.1.1
+      ca: ca && [...ca],
+    });
+    return made;
+  };
+  return {
+    open: (upstream, context) => openTls(upstream, context, secureContext),
+    roundTrips: 3,
+    isEncrypted: true,
+    needs: [...TLS_NEEDS, () => sleep(timers, CERTIFICATES_MS), secureContext],
+  };
 }
 
 function openTls(
   upstream: Upstream,
   context: TransportContext,
-  ca: readonly string[] | undefined,
+  secureContext: () => SecureContext,
 ): StreamTransport {
-  const tls = process.getBuiltinModule('node:tls');
-  const identity = identityOf(upstream, tls.checkServerIdentity);
   let session: Buffer | undefined;
   return new StreamTransport(context, () => {
+    const tls = process.getBuiltinModule('node:tls');
     const socket = tls.connect({
-      ...identity,
+      ...identityOf(upstream, tls.checkServerIdentity),
       port: upstream.port,
+      secureContext: secureContext(),
       rejectUnauthorized: true, // NODE_TLS_REJECT_UNAUTHORIZED must not change this
-      minVersion: 'TLSv1.2', // RFC 9325 section 3.1.1
       ALPNProtocols: ['dot'], // RFC 7858 section 6
-      ca: ca && [...ca],
       session,
     });
     socket.setNoDelay(true);

@@ -112,7 +112,7 @@ export class UpstreamClient implements AttemptHost {
     const { clock, timers, random } = context;
     this.#forTransports = { clock, timers, random, onMismatch: () => this.#mismatched++ };
     for (const name of Object.keys(context.transports)) this.#exchanges[name] = 0;
-    // a transport may have to load a library: before the first question
+    // a transport that is not there is found now, not by the first question
     if (upstream.transport !== undefined) this.transport(upstream.transport);
   }
 

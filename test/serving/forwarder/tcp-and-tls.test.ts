@@ -193,7 +193,7 @@ t.test('over TLS with the pinned name: one connection, resumed when made again',
     tls: 'dns.test',
   });
   const time = new VirtualTime();
-  const exchanges = tls([certificate]).open(
+  const exchanges = tls(systemTimers, [certificate]).open(
     { ...server.upstream, serverName: 'dns.test' },
     { ...options(), timers: time },
   );
@@ -217,7 +217,7 @@ t.test(
       await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
         tls: serverName,
       });
-      const exchanges = tls(ca).open({ ...server.upstream, serverName }, options());
+      const exchanges = tls(systemTimers, ca).open({ ...server.upstream, serverName }, options());
       for (let again = 0; again < 3; again++) {
         t.match(
           await run(exchanges, 'secret.example'),
@@ -237,7 +237,10 @@ t.test('a session from a connection that was refused is not resumed: it would pa
     tls: 'other.test',
     maxVersion: 'TLSv1.2', // whose sessions come before the certificate is judged
   });
-  const exchanges = tls([certificate]).open({ ...server.upstream, serverName: 'other.test' }, options());
+  const exchanges = tls(systemTimers, [certificate]).open(
+    { ...server.upstream, serverName: 'other.test' },
+    options(),
+  );
   for (let again = 0; again < 3; again++) {
     t.match(await run(exchanges, 'secret.example'), { kind: 'failed', reason: 'tls' });
   }
@@ -249,7 +252,10 @@ t.test('a pinned address is compared with the addresses of the certificate', asy
   await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
     tls: '127.0.0.9',
   });
-  const exchanges = tls([certificate]).open({ ...server.upstream, serverName: '127.0.0.9' }, options());
+  const exchanges = tls(systemTimers, [certificate]).open(
+    { ...server.upstream, serverName: '127.0.0.9' },
+    options(),
+  );
   t.match(await run(exchanges, 'a'), { kind: 'reply' });
   exchanges.close();
 });
@@ -261,7 +267,7 @@ t.test('an upstream that speaks no TLS fails as such', async (t) => {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   const upstream = { text: 'x', address: '127.0.0.1', port, tls: { serverName: 'dns.test' } };
-  const exchanges = tls([certificate]).open({ ...upstream, serverName: 'dns.test' }, options());
+  const exchanges = tls(systemTimers, [certificate]).open({ ...upstream, serverName: 'dns.test' }, options());
   t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'tls' });
   server.close();
 });

@@ -1,4 +1,5 @@
 /** Transports with sockets, and the ways of opening those of UDP: the same tests hold for both. */
+import { systemTimers } from '../../../src/runtime/clock.ts';
 import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
 import type { Transports } from '../../../src/serving/forwarder/exchange.ts';
 import { tcp } from '../../../src/serving/forwarder/tcp.ts';
@@ -11,7 +12,7 @@ import {
 } from '../../../src/serving/forwarder/udp.ts';
 
 export function socketTransports(openUdp?: OpenUdpSocket, ca?: readonly string[]) {
-  return { udp: udp(openUdp), tcp, tls: tls(ca) } satisfies Transports;
+  return { udp: udp(openUdp), tcp, tls: tls(systemTimers, ca) } satisfies Transports;
 }
 
 const calls = await loadDatagramCalls();
