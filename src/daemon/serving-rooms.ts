@@ -125,8 +125,8 @@ function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain 
     onUpstreamUp: () => pollAgain('upstream reachable again'),
     transports: network?.transports ?? {
       udp: udp(calls.datagrams && new BatchedUdpSockets(calls.datagrams).open),
-      tcp,
-      tls: tls(timers),
+      tcp: tcp(calls.libc?.connectStream),
+      tls: tls(timers, undefined, calls.libc?.connectStream),
     },
   });
 }

@@ -1,5 +1,7 @@
 /** The seam to C: sockets and batches of datagrams as descriptors and octets. libc.ts implements it, and tests replace it. */
 
+import ipaddr from 'ipaddr.js';
+
 export const BATCH = 64;
 /** Room for a `sockaddr` of either family. */
 export const NAME_OCTETS = 28;
@@ -30,6 +32,8 @@ export interface Libc {
   duplicate(fd: number): number;
   /** Opens, binds to `port` of every address, and connects to the `sockaddr` in `peer`. */
   connect(family: 4 | 6, port: number, peer: Uint8Array<ArrayBuffer>): Connected;
+  /** Starts to connect a stream: the descriptor is there before the connection. */
+  connectStream(family: 4 | 6, peer: Uint8Array<ArrayBuffer>): Connected;
   /** Sends to the peer of a connected socket; returns the octets sent, or minus errno. */
   send(fd: number, octets: Uint8Array): number;
   close(fd: number): void;
@@ -144,6 +148,18 @@ export function socketName(
   name.set(address, family === 4 ? 4 : 8);
   new DataView(name.buffer).setUint32(24, family === 4 ? 0 : scope, true);
   return name;
+}
+
+export interface Peer {
+  readonly family: 4 | 6;
+  readonly name: Uint8Array<ArrayBuffer>;
+}
+
+/** The `sockaddr` of an address without a zone. */
+export function peerOf({ address, port }: { readonly address: string; readonly port: number }): Peer {
+  const octets = Uint8Array.from(ipaddr.parse(address).toByteArray());
+  const family = octets.length === 4 ? 4 : 6;
+  return { family, name: socketName(family, octets, port) };
 }
 
 /** The length of a `sockaddr` of each family, without padding. */

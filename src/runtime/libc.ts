@@ -16,7 +16,7 @@
  * array that is used once is passed itself, not its address: only the array is kept alive during the call. After a call has
  * returned C holds no pointer of ours; only libuv does. Its handles are kept for good, because libuv lets go of a handle only
  * some time after it was closed. Every descriptor that is opened here is closed here, and only after its watch has ended; Node
- * closes a socket for connections that it has taken over (serving/listener/tcp.ts).
+ * closes a socket for connections that it has taken over (serving/listener/tcp.ts, serving/forwarder/tcp.ts).
  *
  * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before other code runs. Results that
  * leave this file are minus errno. A call that a signal interrupted is repeated, except where the loop reports the same
@@ -91,7 +91,7 @@ const UV_POLL = 8; // of uv_handle_type
 const UV_READABLE = 1;
 /** The longest message that `send` takes: longer than any query of ours with its padding. */
 const OUTBOX_OCTETS = 1024;
-const { EAGAIN, EINTR, EMSGSIZE } = constants.errno;
+const { EAGAIN, EINPROGRESS, EINTR, EMSGSIZE } = constants.errno;
 
 /** Loads libc through `node:ffi`, which is experimental and may be absent or denied. Never rejects. */
 export async function loadDatagramCalls(): Promise<DatagramCalls> {
@@ -137,8 +137,12 @@ function createLibc(ffi: Ffi): Libc {
       const any = anyAddress[family];
       any[2] = port >> 8;
       any[3] = port;
-      return openConnected(library, family, any, peer);
+      return openConnected(library, family, SOCK_DGRAM, [
+        ['bind', any],
+        ['connect', peer],
+      ]);
     },
+    connectStream: (family, peer) => openConnected(library, family, SOCK_STREAM, [['connect', peer]]),
     watch,
     send(fd, octets) {
       if (octets.length > OUTBOX_OCTETS) return -EMSGSIZE;
@@ -155,24 +159,21 @@ function createLibc(ffi: Ffi): Libc {
   };
 }
 
-/** `any`: every address, and the port to bind. */
+/** `steps`: each call with its `sockaddr`. */
 function openConnected(
   library: OpenLibrary,
   family: 4 | 6,
-  any: Uint8Array<ArrayBuffer>,
-  peer: Uint8Array<ArrayBuffer>,
+  type: number,
+  steps: readonly (readonly ['bind' | 'connect', Uint8Array<ArrayBuffer>])[],
 ): Connected {
   const { calls, errno } = library;
-  const fd = openSocket(library, family);
+  const fd = openSocket(library, family, type);
   if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
-  for (const [call, name] of [
-    ['bind', any],
-    ['connect', peer],
-  ] as const) {
+  for (const [call, name] of steps) {
     // no helper that takes the call as a closure: every eighth query to an upstream opens a socket
     let reason: number = EINTR;
     while (reason === EINTR) reason = calls[call](fd, name, NAME_LENGTHS[family]) < 0 ? errno() : 0;
-    if (reason === 0) continue;
+    if (reason === 0 || reason === EINPROGRESS) continue;
     calls.close(fd);
     return { kind: 'failed', call, code: errorName(reason) };
   }

@@ -4,9 +4,11 @@
  * kept for a while when idle (RFC 7766 sections 6.2 and 7, RFC 7858 section 3.4). Some servers close a connection after one answer
  * or a few: with them, exchanges have more connections, which carry no more than that.
  */
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { putUint16 } from '../../protocol/wire/message.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
+import { isSix } from '../../protocol/words/address-text.ts';
+import { type Libc, peerOf } from '../../runtime/datagrams.ts';
 import {
   type Carrier,
   type Exchange,
@@ -19,17 +21,55 @@ import {
   type Upstream,
 } from './exchange.ts';
 
-export function openTcp({ address, port }: Upstream, context: TransportContext): StreamTransport {
-  const socket = () => connect({ host: address, port, noDelay: true });
-  return new StreamTransport(context, () => ({ socket: socket(), readyEvent: 'connect' }));
+/** `connectStream` of the C library. */
+export type ConnectInC = Libc['connectStream'] | undefined;
+
+/** Node's own `connect` compiles a pattern of all IPv6 addresses, for 10 ms: to such an address C connects, where it can. */
+export function tcp(connectInC?: ConnectInC): TransportKind {
+  return { open: (upstream, context) => openTcp(upstream, context, connectInC), roundTrips: 2 };
 }
 
-export const tcp: TransportKind = { open: openTcp, roundTrips: 2 };
+export function openTcp(
+  upstream: Upstream,
+  context: TransportContext,
+  connectInC?: ConnectInC,
+): StreamTransport {
+  const { address, port } = upstream;
+  return new StreamTransport(
+    context,
+    () =>
+      dialInC(upstream, connectInC) ?? {
+        socket: connect({ host: address, port, noDelay: true }),
+        readyEvent: 'connect',
+      },
+  );
+}
 
 /** A stream that is being made: nothing is written before `readyEvent`. */
 interface Dialled {
   readonly socket: Socket;
   readonly readyEvent: 'connect' | 'secureConnect';
+  /** Another stream on top of this one, once this one is ready. */
+  readonly above?: () => Dialled;
+}
+
+/** Where C does not connect, nothing. */
+export function dialInC(upstream: Upstream, connectInC: ConnectInC): Dialled | undefined {
+  // a link-local address needs its interface's number, which node knows how to find
+  if (connectInC === undefined || !isSix(upstream.address) || upstream.address.includes('%')) return undefined;
+  const { family, name } = peerOf(upstream);
+  const connected = connectInC(family, name);
+  const readyEvent = 'connect';
+  if (connected.kind === 'failed') {
+    const { call, code } = connected;
+    const error = Object.assign(new Error(`${call} ${code}`), { code, syscall: call });
+    return { socket: new Socket().destroy(error), readyEvent };
+  }
+  const socket = new Socket({ fd: connected.fd });
+  socket.setNoDelay(true);
+  // node takes the socket as connected; a write waits for the connection all the same, and this one puts nothing on it
+  socket.write('', (error) => error ?? socket.emit(readyEvent));
+  return { socket, readyEvent };
 }
 
 /** RFC 7766 section 6.2.3 leaves the time to us. Upstreams close after 10 s and more, so that we usually close first. */
@@ -122,7 +162,7 @@ class Connection implements Carrier {
   readonly #inFlight = new ExchangesInFlight();
   readonly #options: TransportContext;
   readonly #owner: ConnectionOwner;
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #framer = new TcpFramer();
   #isReady = false;
   #isEnded = false;
@@ -133,16 +173,31 @@ class Connection implements Carrier {
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #idle: Disposable | undefined;
 
-  constructor(options: TransportContext, { socket, readyEvent }: Dialled, owner: ConnectionOwner) {
+  constructor(options: TransportContext, dialled: Dialled, owner: ConnectionOwner) {
     this.#options = options;
     this.#owner = owner;
-    this.#socket = socket;
-    socket.once(readyEvent, () => this.#ready());
-    socket.on('data', (chunk) => {
-      if (typeof chunk !== 'string') this.#received(chunk); // no encoding is set: it never is a string
+    this.#socket = this.#take(dialled);
+  }
+
+  #take({ socket, readyEvent, above }: Dialled): Socket {
+    const onClose = (): void => this.end('network', 'the upstream closed the connection');
+    let isConnecting = readyEvent === 'connect';
+    socket.once(readyEvent, () => {
+      isConnecting = false;
+      if (above === undefined) return this.#ready();
+      socket.off('close', onClose); // the stream above knows why
+      this.#socket = this.#take(above());
     });
-    socket.on('error', (error) => this.end(isTlsFault(error) ? 'tls' : 'network', error.message));
-    socket.on('close', () => this.end('network', 'the upstream closed the connection'));
+    if (above === undefined)
+      socket.on('data', (chunk) => {
+        if (typeof chunk !== 'string') this.#received(chunk); // no encoding is set: it never is a string
+      });
+    socket.on('error', (error) => {
+      const detail = isConnecting ? error.message.replace(/^(read|write) /, 'connect ') : error.message;
+      this.end(isTlsFault(error) ? 'tls' : 'network', detail);
+    });
+    socket.on('close', onClose);
+    return socket;
   }
 
   start(exchange: Exchange): void {

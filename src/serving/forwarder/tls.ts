@@ -6,28 +6,30 @@
  * is loaded only where an upstream speaks it, in turns before the first query (`needs`).
  */
 import type { ConnectionOptions, checkServerIdentity, SecureContext } from 'node:tls';
-import { isAddress } from '../../protocol/words/address-text.ts';
+import { isAddress, isSix } from '../../protocol/words/address-text.ts';
 import { sleep, type Timers } from '../../runtime/clock.ts';
 import { TLS_NEEDS } from '../../runtime/memory.ts';
 import type { TransportContext, TransportKind, Upstream } from './exchange.ts';
-import { StreamTransport } from './tcp.ts';
+import { type ConnectInC, dialInC, StreamTransport } from './tcp.ts';
 
 /** With `node:tls` Node starts a thread that reads its certificates: some 10 ms. A context that is made earlier waits for it. */
 const CERTIFICATES_MS = 50;
 
 /** `ca`: certificates in PEM that are trusted in place of the system's. */
-export function tls(timers: Timers, ca?: readonly string[]): TransportKind {
+export function tls(timers: Timers, ca?: readonly string[], connectInC?: ConnectInC): TransportKind {
   let made: SecureContext | undefined;
   /** One for all connections. */
   const secureContext = (): SecureContext => {
-    made ??= process.getBuiltinModule('node:tls').createSecureContext({
+    if (made !== undefined) return made;
+    Object.assign(process.getBuiltinModule('node:net'), { isIP: familyOf });
+    made = process.getBuiltinModule('node:tls').createSecureContext({
       minVersion: 'TLSv1.2', // RFC 9325 section 3.1.1
       ca: ca && [...ca],
     });
     return made;
   };
   return {
-    open: (upstream, context) => openTls(upstream, context, secureContext),
+    open: (upstream, context) => openTls(upstream, context, secureContext, connectInC),
     roundTrips: 3,
     isEncrypted: true,
     needs: [...TLS_NEEDS, () => sleep(timers, CERTIFICATES_MS), secureContext],
@@ -38,13 +40,14 @@ function openTls(
   upstream: Upstream,
   context: TransportContext,
   secureContext: () => SecureContext,
+  connectInC: ConnectInC,
 ): StreamTransport {
   let session: Buffer | undefined;
-  return new StreamTransport(context, () => {
+  const dial = (stream: ConnectionOptions) => {
     const tls = process.getBuiltinModule('node:tls');
     const socket = tls.connect({
       ...identityOf(upstream, tls.checkServerIdentity),
-      port: upstream.port,
+      ...stream,
       secureContext: secureContext(),
       rejectUnauthorized: true, // NODE_TLS_REJECT_UNAUTHORIZED must not change this
       ALPNProtocols: ['dot'], // RFC 7858 section 6
@@ -55,8 +58,23 @@ function openTls(
       // a resumed session is not verified again: node gives a ticket only when its peer was verified (there is a test)
       session = ticket;
     });
-    return { socket, readyEvent: 'secureConnect' };
+    return { socket, readyEvent: 'secureConnect' } as const;
+  };
+  return new StreamTransport(context, () => {
+    const below = dialInC(upstream, connectInC);
+    if (below === undefined) return dial({ port: upstream.port });
+    return { ...below, above: () => dial({ socket: below.socket }) };
   });
+}
+
+/**
+ * As `isIP` of `node:net`, which `node:tls` asks about each name of a server: Node's own compiles a pattern of all IPv6
+ * addresses, for 10 ms.
+ */
+function familyOf(text: string): 0 | 4 | 6 {
+  const address = isSix(text) ? text.replace(/%[\da-z.:-]+$/i, '') : text;
+  if (!isAddress(address)) return 0;
+  return isSix(address) ? 6 : 4;
 }
 
 /** RFC 6066 section 3: an address is not sent as server name; it is compared with the certificate all the same. */

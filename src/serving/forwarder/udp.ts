@@ -14,15 +14,15 @@
  */
 import { createSocket } from 'node:dgram';
 import { getSystemErrorName } from 'node:util';
-import ipaddr from 'ipaddr.js';
 import { isSix } from '../../protocol/words/address-text.ts';
 import { turnBound } from '../../runtime/clock.ts';
 import {
   type DatagramBatch,
   type Libc,
   NAME_OCTETS,
+  type Peer,
+  peerOf,
   type ReadySet,
-  socketName,
   type Watch,
 } from '../../runtime/datagrams.ts';
 import {
@@ -307,11 +307,6 @@ const SLOT_OCTETS = 0xffff;
 /** Replies are copied into slabs, one after the other: an allocation for each reply would cost more. */
 const SLAB_OCTETS = 32 * 1024;
 
-interface Peer {
-  readonly family: 4 | 6;
-  readonly name: Uint8Array<ArrayBuffer>;
-}
-
 interface Watched {
   readonly set: ReadySet;
   readonly watch: Watch;
@@ -373,9 +368,7 @@ export class BatchedUdpSockets {
   #peer(upstream: Upstream): Peer {
     let peer = this.#peers.get(upstream);
     if (peer === undefined) {
-      const family = isSix(upstream.address) ? 6 : 4;
-      const octets = Uint8Array.from(ipaddr.parse(upstream.address).toByteArray());
-      peer = { family, name: socketName(family, octets, upstream.port) };
+      peer = peerOf(upstream);
       this.#peers.set(upstream, peer);
     }
     return peer;

@@ -12,7 +12,7 @@ import {
 } from '../../../src/serving/forwarder/udp.ts';
 
 export function socketTransports(openUdp?: OpenUdpSocket, ca?: readonly string[]) {
-  return { udp: udp(openUdp), tcp, tls: tls(systemTimers, ca) } satisfies Transports;
+  return { udp: udp(openUdp), tcp: tcp(), tls: tls(systemTimers, ca) } satisfies Transports;
 }
 
 const calls = await loadDatagramCalls();

@@ -47,6 +47,10 @@ class ScriptedLibc implements Libc {
     throw new Error('a listener connects to nobody');
   }
 
+  connectStream(): never {
+    throw new Error('a listener connects to nobody');
+  }
+
   send(): never {
     throw new Error('a listener sends batches');
   }
