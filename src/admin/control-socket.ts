@@ -91,8 +91,8 @@ async function place(socket: string, path: string): Promise<SocketFault | undefi
 async function isLinked(socket: string, path: string): Promise<boolean> {
   return link(socket, path).then(
     () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') return false;
+    (error: unknown) => {
+      if (systemCode(error) === 'EEXIST') return false;
       throw error;
     },
   );
@@ -106,8 +106,7 @@ async function clear(path: string): Promise<SocketFault | undefined> {
     if (await isAnswered(path)) return 'in-use';
     await unlink(path);
   } catch (error) {
-    const isGone = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (!isGone) throw error;
+    if (systemCode(error) !== 'ENOENT') throw error;
   }
   return undefined;
 }
@@ -134,7 +133,7 @@ async function listeningAt(socket: string, path: string): Promise<ListeningSocke
       const found = await lstat(path);
       return found.ino === ino && found.dev === dev;
     } catch (error) {
-      return error instanceof Error && 'code' in error && GONE.has(error.code) ? false : undefined;
+      return GONE.has(systemCode(error)) ? false : undefined;
     }
   };
   return {

@@ -23,6 +23,7 @@ import {
 } from '../protocol/words/codes.ts';
 import { LOWER_CASE } from '../protocol/words/name.ts';
 import { systemRandom } from '../runtime/random.ts';
+import { systemCode, systemText } from '../runtime/system-errors.ts';
 
 export interface ExchangeOptions {
   readonly server: SocketAddress;
@@ -111,8 +112,8 @@ function askOverTcp(options: ExchangeOptions): Promise<AttemptOutcome> {
   const socket = options.connect?.() ?? connect(server.port, server.address);
   const framer = new TcpFramer();
   return attempt(options, (end) => {
-    socket.on('error', (error: NodeJS.ErrnoException) =>
-      end({ detail: reasonOf(error), wasClosed: error.code === 'ECONNRESET' }),
+    socket.on('error', (error) =>
+      end({ detail: reasonOf(error), wasClosed: systemCode(error) === 'ECONNRESET' }),
     );
     socket.on('close', () => end({ detail: 'the connection was closed', wasClosed: true }));
     socket.on('data', (chunk) => {
@@ -190,8 +191,7 @@ const REASONS: ReadonlyMap<string, string> = new Map([
 ]);
 
 function reasonOf(error: Error): string {
-  const code = 'code' in error ? String(error.code) : '';
-  return REASONS.get(code) ?? error.message;
+  return REASONS.get(systemCode(error) ?? '') ?? systemText(error);
 }
 
 // What a reply says to a person.

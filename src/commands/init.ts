@@ -14,7 +14,7 @@ import { readOutbound } from '../config/outbound.ts';
 import { FarSide } from '../far-side/far-side.ts';
 import type { ClusterDetails } from '../records/endpoint-record.ts';
 import { systemClock, systemTimers } from '../runtime/clock.ts';
-import { systemCode } from '../runtime/system-errors.ts';
+import { isAbsent, systemCode } from '../runtime/system-errors.ts';
 import { SILENT } from './check/site.ts';
 import { policyFor } from './iam-policy.ts';
 import { installedEnvironment } from './running-server.ts';
@@ -99,7 +99,7 @@ function missing(flag: string, { policy }: InitOptions): ExitCode {
 async function exists(file: string): Promise<boolean> {
   return readFile(file).then(
     () => true,
-    (error: unknown) => systemCode(error) !== 'ENOENT' && systemCode(error) !== 'ENOTDIR',
+    (error: unknown) => !isAbsent(error),
   );
 }
 

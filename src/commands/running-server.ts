@@ -15,6 +15,7 @@ import { DEFAULT_STATE_DIRECTORY } from '../config/source-text.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { plural } from '../report/report.ts';
 import { attemptRead, type Reader } from '../runtime/forms.ts';
+import { isAbsent } from '../runtime/system-errors.ts';
 import { readConfig } from './config-file.ts';
 import { getStatus, sendCommand } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, printFailure } from './subcommand.ts';
@@ -154,7 +155,7 @@ async function isInstalled(): Promise<boolean> {
     return true;
   return access(DEFAULT_CONFIG_FILE).then(
     () => true,
-    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT' && error.code !== 'ENOTDIR',
+    (error: unknown) => !isAbsent(error),
   );
 }
 

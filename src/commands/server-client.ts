@@ -10,6 +10,7 @@ import { controlPath } from '../admin/control-server.ts';
 import type { PanelsBody } from '../admin/pages.ts';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { attemptRead, flag, list, number, object, type Reader, text, word } from '../runtime/forms.ts';
+import { systemCode, systemText } from '../runtime/system-errors.ts';
 
 const ADMIN_PORT = 9153;
 
@@ -191,8 +192,8 @@ async function call(
         .end(text);
     });
   try {
-    const response = await ask().catch(async (error: NodeJS.ErrnoException) => {
-      if (!NOT_YET.has(error.code)) throw error;
+    const response = await ask().catch(async (error: unknown) => {
+      if (!NOT_YET.has(systemCode(error))) throw error;
       await sleep(STARTS_MS, undefined, { signal });
       return ask();
     });
@@ -243,9 +244,9 @@ const CODES: ReadonlyMap<string, readonly [detail: string, kind: 'absent' | 'den
 
 /** `another`: the text that tells a person how to name another server. */
 function failureOf(error: unknown, another: string): CallFailure {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const code = systemCode(error) ?? '';
   const [known, kind = 'absent'] = CODES.get(code) ?? [];
-  const detail = known ?? (error instanceof Error ? error.message || code : String(error));
+  const detail = known ?? (error instanceof Error ? systemText(error) || code : String(error));
   const fixes = { absent: `${NOT_RUNNING}; ${another}`, denied: DENIED, foreign: another };
   return failed(known === undefined || code.startsWith('HPE') ? detail : `${detail} (${code})`, fixes[kind]);
 }

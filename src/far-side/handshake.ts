@@ -14,6 +14,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { CheckResult } from '../records/endpoint-record.ts';
 import { InnerAbort, type Timers } from '../runtime/clock.ts';
+import { systemCode } from '../runtime/system-errors.ts';
 import { authorityOf, type KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
 
@@ -222,7 +223,7 @@ const NETWORK =
 const OWN = /^(EMFILE|ENFILE|ENOBUFS|ENOMEM|EADDRNOTAVAIL|EACCES|EPERM)$/;
 
 function outcomeOf(error: unknown): CheckResult {
-  const code = String((error instanceof Error ? Reflect.get(error, 'code') : undefined) ?? '');
+  const code = systemCode(error) ?? '';
   if (NETWORK.test(code)) return { kind: 'silent', reason: 'network' };
   if (OWN.test(code)) return NOT_ASKED;
   // an answer that is no TLS, or an alert: a server that knows neither this name nor this protocol

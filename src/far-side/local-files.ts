@@ -12,6 +12,7 @@ import { getCACertificates } from 'node:tls';
 import { unanswered } from '../records/observation.ts';
 import { FewAtOnce } from '../runtime/background.ts';
 import type { Timers } from '../runtime/clock.ts';
+import { systemCode } from '../runtime/system-errors.ts';
 import type { Outbound } from './outbound.ts';
 
 export type OpenFile = (path: string, flags: number) => Promise<FileHandle>;
@@ -111,8 +112,9 @@ export class SharedFiles {
       try {
         state.update(`${await this.#files.text(path)}\0`);
       } catch (error) {
-        if (error instanceof Error && 'code' in error) {
-          state.update(`${error.code}\0`);
+        const code = systemCode(error);
+        if (code !== undefined) {
+          state.update(`${code}\0`);
           continue;
         }
         const detail = `reading the aws configuration in "${path}" failed: ${whyUnread(error)}`;

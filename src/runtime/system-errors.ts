@@ -27,6 +27,12 @@ export function systemCode(error: unknown): string | undefined {
   return error.code.replace(UNNAMED, (code, errno) => NAMES.get(Number(errno))?.[0] ?? code);
 }
 
+/** Whether there is no file of that path. */
+export function isAbsent(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
 /** The error's message, with the system's code and reason in words. */
 export function systemText({ message }: Error): string {
   let names = 0;

@@ -9,6 +9,7 @@ import { mkdir, open, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Random } from '../runtime/random.ts';
+import { systemCode } from '../runtime/system-errors.ts';
 import {
   attempt,
   type FileSystem,
@@ -442,7 +443,7 @@ function bind(path: string): Promise<Server | string> {
   const server = createServer((connection) => connection.destroy());
   server.unref();
   return new Promise((resolve) => {
-    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    server.once('error', (error) => resolve(systemCode(error) ?? error.message));
     server.listen({ path }, () => resolve(server));
   });
 }

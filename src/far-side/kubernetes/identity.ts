@@ -8,6 +8,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
 import { type SourceError, type SourceFailure, unanswered } from '../../records/observation.ts';
+import { systemCode } from '../../runtime/system-errors.ts';
 import { noCredentials, redacted } from '../aws/failure.ts';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
 import type { Kubeconfig, Material } from './kubeconfig.ts';
@@ -237,7 +238,7 @@ const REFUSED_CERTIFICATE = /^ERR_SSL_.*ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DE
 const BAD_CERTIFICATE = /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/;
 
 function explainedCall(server: ApiServer, error: unknown): SourceError {
-  const code = String((error instanceof Error ? Reflect.get(error, 'code') : undefined) ?? 'unknown');
+  const code = systemCode(error) ?? 'unknown';
   if (code === 'OVERSIZE') {
     return callFailure(server, 'malformed', `an answer of more than ${MAX_ANSWER_OCTETS} octets`);
   }

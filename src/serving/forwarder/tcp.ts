@@ -56,7 +56,8 @@ interface Dialled {
 /** Where C does not connect, nothing. */
 export function dialInC(upstream: Upstream, connectInC: ConnectInC): Dialled | undefined {
   // a link-local address needs its interface's number, which node knows how to find
-  if (connectInC === undefined || !isSix(upstream.address) || upstream.address.includes('%')) return undefined;
+  if (connectInC === undefined || !isSix(upstream.address) || upstream.address.includes('%'))
+    return undefined;
   const { family, name } = peerOf(upstream);
   const connected = connectInC(family, name);
   const readyEvent = 'connect';

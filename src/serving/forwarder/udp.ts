@@ -25,6 +25,7 @@ import {
   type ReadySet,
   type Watch,
 } from '../../runtime/datagrams.ts';
+import { systemCode } from '../../runtime/system-errors.ts';
 import {
   type Carrier,
   type Exchange,
@@ -293,7 +294,8 @@ export const openUdpSocket: OpenUdpSocket = (upstream, port, events) => {
 
 /** Whether the port is in use, or reserved for privileged processes: the caller then tries another port. */
 function isPortTaken(error: Error): boolean {
-  return 'code' in error && (error.code === 'EADDRINUSE' || error.code === 'EACCES');
+  const code = systemCode(error);
+  return code === 'EADDRINUSE' || code === 'EACCES';
 }
 
 // Sockets through C.
