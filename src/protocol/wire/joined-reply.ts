@@ -4,7 +4,7 @@
  * refer to their own message. This file refuses to know where the parts come from.
  */
 
-import { CLASS, RCODE, TYPE } from '../words/codes.ts';
+import { CLASS, type ExtendedErrors, RCODE, TYPE } from '../words/codes.ts';
 import type { AliasChain } from './aliases.ts';
 import {
   expandName,
@@ -20,6 +20,7 @@ import {
 } from './message.ts';
 import type { Query } from './query.ts';
 import {
+  errorsThatFit,
   optLength,
   writeEmptyReply,
   writeHeaderAndQuestion,
@@ -45,7 +46,7 @@ export interface ReplyPart {
   readonly aliases: number;
   /** The records about the target of the last alias are left out, because the next part answers for it. */
   readonly isShortened: boolean;
-  readonly extendedError: number | undefined;
+  readonly extendedError: ExtendedErrors | undefined;
 }
 
 /** Writes the reply to `query` from `parts`, of which there is at least one. Returns the octets written. */
@@ -66,23 +67,20 @@ export function writeJoinedReply(
     return writeEmptyReply(query, rcode, extendedError, reply, replyStart);
   }
   const flags = joinedFlags(first, parts) | rcode;
-  // RFC 2181 section 9: the extended error and authority records that are not needed go before the answer does
+  // RFC 2181 section 9: extended errors and authority records that are not needed go before the answer does
   const isWhole = last.chain.end === 'data';
-  for (const [saidError, isShort] of [
-    [extendedError, false],
-    [undefined, false],
-    [undefined, isWhole],
-  ] as const) {
+  for (const isShort of [false, isWhole]) {
     const joined = joinSections(query, parts, isShort);
     const end = isShort && !query.dnssecOk ? joined.answerEnd : joined.end;
-    if (end + optLength(query, saidError) > limit) continue;
+    if (end + optLength(query, undefined) > limit) continue;
     reply.set(joined.octets.subarray(0, end), replyStart);
     writeHeaderAndQuestion(query, flags, reply, replyStart);
     putUint16(reply, replyStart + 6, joined.answers);
     putUint16(reply, replyStart + 8, end === joined.end ? joined.authorities : 0);
     putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
     if (!query.hasEdns) return end;
-    return writeOpt(reply, replyStart + end, rcode, query, saidError) - replyStart;
+    const errors = errorsThatFit(query, extendedError, end, limit);
+    return writeOpt(reply, replyStart + end, rcode, query, errors) - replyStart;
   }
   return writeTruncatedReply(query, rcode, extendedError, limit, reply, replyStart, flags & FLAG.AA);
 }

@@ -1,13 +1,20 @@
 /**
  * Writes replies: of our own, from stored responses, and the parts that every reply has: header, question, and OPT (RFC 6891
- * section 6.1.2). OPT carries at most one extended error (RFC 8914 section 2), and a COOKIE if the query had one (RFC 7873 section
+ * section 6.1.2). OPT carries the extended errors that fit (RFC 8914 section 2), and a COOKIE if the query had one (RFC 7873 section
  * 4). The server cookie is the last 16 octets of such a reply. It depends on the client's address, so it is written here as zeros,
  * and the listener fills it in.
  *
  * A stored response becomes a reply by patching a copy of its octets: ID, flags, the question in the client's case, TTLs, OPT.
  * Everything else stays as the upstream sent it, as far as the client can take it.
  */
-import { OPTION_EXTENDED_ERROR, TYPE } from '../words/codes.ts';
+import {
+  type ExtendedErrors,
+  extendedErrorAt,
+  extendedErrorCount,
+  firstExtendedErrors,
+  OPTION_EXTENDED_ERROR,
+  TYPE,
+} from '../words/codes.ts';
 import { leaveOut } from './leave-out.ts';
 import {
   EDNS_UDP_OCTETS,
@@ -61,7 +68,7 @@ export function writeHeaderOnlyReply(
 export function writeEmptyReply(
   query: Query,
   rcode: number,
-  extendedError: number | undefined,
+  extendedError: ExtendedErrors | undefined,
   reply: Uint8Array,
   replyStart: number,
   flags = 0,
@@ -81,9 +88,17 @@ export function writeCookieReply(query: Query, rcode: number, reply: Uint8Array,
   return writeOpt(reply, end, rcode, query, undefined) - replyStart;
 }
 
-/** Octets that `writeEmptyReply` needs. */
-function emptyReplyLength(query: Query, extendedError: number | undefined): number {
-  return query.questionEnd - query.start + optLength(query, extendedError);
+/** As many as fit beside `octets` that end without OPT. They alone are no reason for TC, which would cost a whole answer (RFC 8914 section 3). */
+export function errorsThatFit(
+  query: Query,
+  errors: ExtendedErrors | undefined,
+  octets: number,
+  limit: number,
+): ExtendedErrors | undefined {
+  const room = limit - octets - optLength(query, undefined);
+  return room >= extendedErrorCount(errors) * EXTENDED_ERROR_OCTETS
+    ? errors
+    : firstExtendedErrors(errors, Math.floor(room / EXTENDED_ERROR_OCTETS));
 }
 
 /**
@@ -110,13 +125,13 @@ export function writeHeaderAndQuestion(
 export function writeTruncatedReply(
   query: Query,
   rcode: number,
-  saidError: number | undefined,
+  saidError: ExtendedErrors | undefined,
   limit: number,
   reply: Uint8Array,
   replyStart: number,
   flags = 0,
 ): number {
-  const extendedError = emptyReplyLength(query, saidError) <= limit ? saidError : undefined;
+  const extendedError = errorsThatFit(query, saidError, query.questionEnd - query.start, limit);
   return writeEmptyReply(query, rcode, extendedError, reply, replyStart, flags | FLAG.TC);
 }
 
@@ -183,11 +198,11 @@ function copyRotated(answer: LocalAnswer, nth: number, reply: Uint8Array, at: nu
 }
 
 /** Octets that `writeOpt` writes: none for a query without EDNS. */
-export function optLength(query: Query, extendedError: number | undefined): number {
+export function optLength(query: Query, extendedError: ExtendedErrors | undefined): number {
   if (!query.hasEdns) return 0;
   return (
     OPT_OCTETS +
-    (extendedError === undefined ? 0 : EXTENDED_ERROR_OCTETS) +
+    extendedErrorCount(extendedError) * EXTENDED_ERROR_OCTETS +
     (query.cookieAt < 0 ? 0 : COOKIE_OCTETS)
   );
 }
@@ -198,7 +213,7 @@ export function writeOpt(
   at: number,
   rcode: number,
   query: Query,
-  extendedError: number | undefined,
+  extendedError: ExtendedErrors | undefined,
 ): number {
   reply[at] = 0;
   putUint16(reply, at + 1, TYPE.OPT);
@@ -208,10 +223,10 @@ export function writeOpt(
   reply[at + 7] = query.dnssecOk ? 0x80 : 0; // RFC 3225 section 3: DO is copied
   reply[at + 8] = 0;
   let end = at + OPT_OCTETS;
-  if (extendedError !== undefined) {
+  for (let nth = 0; extendedError !== undefined && nth < extendedErrorCount(extendedError); nth++) {
     putUint16(reply, end, OPTION_EXTENDED_ERROR);
     putUint16(reply, end + 2, 2);
-    putUint16(reply, end + 4, extendedError);
+    putUint16(reply, end + 4, extendedErrorAt(extendedError, nth));
     end += EXTENDED_ERROR_OCTETS;
   }
   if (query.cookieAt >= 0) end = writeCookie(reply, end, query);
@@ -239,8 +254,8 @@ export const JUST_NOW: TtlPatch = { ageSeconds: 0 };
 
 export interface PatchOptions {
   readonly ttl: TtlPatch;
-  /** Takes the place of the upstream's extended error. */
-  readonly extendedError: number | undefined;
+  /** Takes the place of the upstream's extended errors. */
+  readonly extendedError: ExtendedErrors | undefined;
   /** AD of the upstream is passed on only where the operator trusts it and the client asked (RFC 6840 section 5.8). */
   readonly trustAuthenticatedData: boolean;
   /** The largest reply that the client accepts, in octets. */
@@ -260,11 +275,10 @@ export function writePatchedReply(
   reply: Uint8Array,
   replyStart: number,
 ): number {
-  const extendedError = options.extendedError ?? index.extendedError;
-  if (index.end + optLength(query, extendedError) > options.limit) {
+  if (index.end + optLength(query, undefined) > options.limit) {
     return writeShorterReply(query, response, index, options, reply, replyStart);
   }
-  return writeSections(query, response, index, options, 3, index.end, extendedError, reply, replyStart);
+  return writeSections(query, response, index, options, 3, index.end, reply, replyStart);
 }
 
 /** The question and the first `sections` sections of records, which end at `end` in the response. */
@@ -275,7 +289,6 @@ function writeSections(
   options: PatchOptions,
   sections: number,
   end: number,
-  extendedError: number | undefined,
   reply: Uint8Array,
   replyStart: number,
 ): number {
@@ -288,13 +301,13 @@ function writeSections(
   putUint16(reply, replyStart + 10, additional + (query.hasEdns ? 1 : 0));
   patchTtls(index.ttlOffsets, index.answerCount + authority + additional, options.ttl, reply, replyStart);
   if (!query.hasEdns) return end;
-  return writeOpt(reply, replyStart + end, index.rcode, query, extendedError) - replyStart;
+  const errors = errorsThatFit(query, options.extendedError ?? index.extendedError, end, options.limit);
+  return writeOpt(reply, replyStart + end, index.rcode, query, errors) - replyStart;
 }
 
 /**
- * RFC 2181 section 9: TC is for an answer that does not fit, not for additions to it. The reply first loses the extended error,
- * which alone is no reason for TC, because TC would cost a whole answer (RFC 8914 section 3). Then it loses the additional
- * section, and then the authority records that the answer does not need.
+ * RFC 2181 section 9: TC is for an answer that does not fit, not for additions to it. Extended errors take only the room that is left.
+ * The reply first loses the additional section, and then the authority records that the answer does not need.
  */
 function writeShorterReply(
   query: Query,
@@ -313,14 +326,13 @@ function writeShorterReply(
     const end = ends[sections - 1] ?? 0;
     if (end > limit) continue;
     if (sections === 1 && !isWholeAlone(query, response, index)) break;
-    return writeSections(query, response, index, options, sections, end, undefined, reply, replyStart);
+    return writeSections(query, response, index, options, sections, end, reply, replyStart);
   }
   const needed = withNeededAuthority(query, response, index);
   if (needed !== undefined && needed.index.end <= limit) {
     const { rcode, flags } = index;
-    const shorter = { ...needed.index, rcode, flags, extendedError: undefined };
-    const rest = { ...options, extendedError: undefined };
-    return writePatchedReply(query, needed.octets, shorter, rest, reply, replyStart);
+    const shorter = { ...needed.index, rcode, flags, extendedError };
+    return writePatchedReply(query, needed.octets, shorter, options, reply, replyStart);
   }
   return writeTruncatedReply(query, index.rcode, extendedError, options.limit, reply, replyStart);
 }

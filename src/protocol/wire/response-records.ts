@@ -3,7 +3,7 @@
  * for each TYPE that has one, the fields in their order; unknown TYPEs have none and pass untouched (RFC 3597). Nothing here
  * decides whether a response is accepted: response.ts does.
  */
-import { RCODE, rcodeName, TYPE } from '../words/codes.ts';
+import { type ExtendedErrors, RCODE, rcodeName, TYPE } from '../words/codes.ts';
 import {
   FIXED_RR_OCTETS,
   FLAG,
@@ -41,8 +41,8 @@ export interface ResponseIndex {
   /** The aliases that lead away from the QNAME; most responses have none. */
   readonly aliases: AliasNote | undefined;
   readonly hasEdns: boolean;
-  /** INFO-CODE of the first extended error in OPT (RFC 8914). */
-  readonly extendedError: number | undefined;
+  /** Those in OPT (RFC 8914). */
+  readonly extendedError: ExtendedErrors | undefined;
   /** Every record belongs to the question, and no name is compressed where it must not be. */
   readonly isTidy: boolean;
 }

@@ -4,7 +4,14 @@
  * Every received response goes through `acceptResponse`: the server keeps and passes on no other response.
  */
 
-import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';
+import {
+  CLASS,
+  type ExtendedErrors,
+  OPTION_EXTENDED_ERROR,
+  RCODE,
+  TYPE,
+  withExtendedError,
+} from '../words/codes.ts';
 import { aliasChain } from './aliases.ts';
 import { HOST_TYPES, leaveOut, relevantRecords, SIGNER } from './leave-out.ts';
 import {
@@ -263,9 +270,9 @@ function startScan(questionEnd: number): void {
 function noteOpt(message: Uint8Array, typeAt: number, end: number): boolean {
   scan.hasOpt = true;
   scan.extendedRcode = message[typeAt + 4] ?? 0;
-  const found = optionAt(message, typeAt + FIXED_RR_OCTETS, end, OPTION_EXTENDED_ERROR);
-  if (found > 0) scan.extendedError = uint16At(message, found);
-  return found >= 0;
+  const isWhole = readExtendedErrors(message, typeAt + FIXED_RR_OCTETS, end);
+  if (found.extendedErrors !== undefined) scan.extendedError = found.extendedErrors;
+  return isWhole;
 }
 
 const QUESTION_TYPES_FROM = 249; // RFC 6895 section 3.1: TKEY, TSIG, and types that only questions have, up to 255
@@ -337,31 +344,33 @@ function sharedOffsets(offsets: Uint16Array, count: number): Uint16Array {
 
 const OPT_OCTETS = 11; // root owner, TYPE, CLASS, TTL, RDLENGTH
 
-/** The INFO-CODE of the extended error in the OPT that starts at `at`, in a reply of our own; `undefined` without one. */
-export function extendedErrorIn(reply: Uint8Array, at: number): number | undefined {
+/** The extended errors in the OPT that starts at `at`, in a reply of our own; `undefined` without one. */
+export function extendedErrorsIn(reply: Uint8Array, at: number): ExtendedErrors | undefined {
   if (uint16At(reply, at + 1) !== TYPE.OPT || at + OPT_OCTETS > reply.length) return undefined;
-  for (let option = at + OPT_OCTETS; option + 4 <= reply.length; option += 4 + uint16At(reply, option + 2)) {
-    if (uint16At(reply, option) === OPTION_EXTENDED_ERROR) return uint16At(reply, option + 4);
-  }
-  return undefined;
+  readExtendedErrors(reply, at + OPT_OCTETS, reply.length);
+  return found.extendedErrors;
 }
 
+/** What `readExtendedErrors` has read. */
+const found: { extendedErrors: ExtendedErrors | undefined } = { extendedErrors: undefined };
+
 /**
- * Finds the first option with this code in the RDATA of an OPT record (RFC 6891 section 6.1.2). Returns the offset of its value,
- * 0 where there is none, or -1 where an option overruns the record or has half a header. The content of other options does not matter.
+ * Reads the RDATA of an OPT record (RFC 6891 section 6.1.2) into `found`. Returns false where an option overruns the record or
+ * has half a header. The content of other options does not matter.
  */
-function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
-  let found = 0;
+function readExtendedErrors(message: Uint8Array, rdata: number, end: number): boolean {
+  found.extendedErrors = undefined;
   let at = rdata;
   while (at + 4 <= end) {
     const value = at + 4;
     const next = value + uint16At(message, at + 2);
-    if (next > end) return -1;
-    // RFC 8914 section 2: an extended error has at least two octets; a shorter one is ignored
-    if (found === 0 && uint16At(message, at) === code && next - value >= 2) found = value;
+    if (next > end) return false;
+    // RFC 8914 section 2: there may be several, each of at least two octets; a shorter one is ignored
+    if (uint16At(message, at) === OPTION_EXTENDED_ERROR && next - value >= 2)
+      found.extendedErrors = withExtendedError(found.extendedErrors, uint16At(message, value));
     at = next;
   }
-  return at === end ? found : -1;
+  return at === end;
 }
 
 // Which records of a response belong to its question (leave-out.ts has the rule), as far as one pass without an object can tell.

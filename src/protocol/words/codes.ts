@@ -95,9 +95,58 @@ export const EXTENDED_ERROR = {
   INVALID_QUERY_TYPE: 30, // RFC 9824 section 9
 } as const;
 
-/** Whether the code says that an answer has expired and could not be confirmed (RFC 8914 sections 4.4 and 4.20). */
-export function isStaleError(code: number | undefined): boolean {
-  return code === EXTENDED_ERROR.STALE_ANSWER || code === EXTENDED_ERROR.STALE_NXDOMAIN;
+/**
+ * INFO-CODEs of the extended errors of one message, in one number, because a cache hit makes no object: the first has the lowest 16
+ * bits. So one code alone is such a number, too.
+ */
+export type ExtendedErrors = number;
+
+const CODES = 0x1_0000;
+/** As BIND sends. Three codes of 16 bits are a whole number without loss. */
+const MOST_EXTENDED_ERRORS = 3;
+
+/**
+ * Adds a code at the end. Left out are a code that is there already, and OTHER beside another: without its text, which is not
+ * passed on, it says nothing more.
+ */
+export function withExtendedError(errors: ExtendedErrors | undefined, code: number): ExtendedErrors {
+  if (errors === undefined) return code;
+  const count = extendedErrorCount(errors);
+  if (code === EXTENDED_ERROR.OTHER || count === MOST_EXTENDED_ERRORS || hasExtendedError(errors, code))
+    return errors;
+  return errors + code * CODES ** count;
+}
+
+export function extendedErrorCount(errors: ExtendedErrors | undefined): number {
+  if (errors === undefined) return 0;
+  return errors < CODES ? 1 : 1 + extendedErrorCount(Math.floor(errors / CODES));
+}
+
+export function extendedErrorAt(errors: ExtendedErrors, nth: number): number {
+  return Math.floor(errors / CODES ** nth) % CODES;
+}
+
+/** The first `count` of them. */
+export function firstExtendedErrors(
+  errors: ExtendedErrors | undefined,
+  count: number,
+): ExtendedErrors | undefined {
+  return errors === undefined || count <= 0 ? undefined : errors % CODES ** count;
+}
+
+function hasExtendedError(errors: ExtendedErrors, code: number): boolean {
+  for (let nth = extendedErrorCount(errors) - 1; nth >= 0; nth--)
+    if (extendedErrorAt(errors, nth) === code) return true;
+  return false;
+}
+
+/** Whether a code says that an answer has expired and could not be confirmed (RFC 8914 sections 4.4 and 4.20). */
+export function isStaleError(errors: ExtendedErrors | undefined): boolean {
+  if (errors === undefined) return false;
+  return (
+    hasExtendedError(errors, EXTENDED_ERROR.STALE_ANSWER) ||
+    hasExtendedError(errors, EXTENDED_ERROR.STALE_NXDOMAIN)
+  );
 }
 
 const purposes = new Map<number, string>([

@@ -357,7 +357,7 @@ export function staleExtendedError(answer: CachedAnswer): number {
 //
 //     record  facts (32 octets, see `FACT`), the message, one octet where its length is odd, the offsets of its TTLs (u16 each)
 
-/** Places of the facts, as words of 16 bits; TTLs and the extended error are words of 32 bits. */
+/** Places of the facts, as words of 16 bits; TTLs and the first two extended errors are words of 32 bits. */
 const FACT = {
   end: 0,
   ttls: 1,
@@ -368,10 +368,13 @@ const FACT = {
   authorityCount: 6,
   additionalCount: 7,
   bits: 8,
+  thirdError: 9,
 } as const;
 const WIDE = { minimumTtl: 5, negativeTtl: 6, extendedError: 7 } as const;
 const FACT_OCTETS = 32;
 const NONE = 0xffff_ffff;
+/** What the third code of `ExtendedErrors` is multiplied by. */
+const THIRD_ERROR = 0x1_0000_0000;
 
 const BIT = {
   KIND: 0x03,
@@ -482,7 +485,9 @@ export class AnswerRecord implements RecordParts {
       (aliases?.isOpen ? BIT.IS_OPEN : 0);
     this.words[WIDE.minimumTtl] = index.minimumTtlSeconds ?? NONE;
     this.words[WIDE.negativeTtl] = index.negativeTtlSeconds ?? NONE;
-    this.words[WIDE.extendedError] = index.extendedError ?? NONE;
+    // two codes are never the same, so that no two of them look like NONE
+    this.words[WIDE.extendedError] = (index.extendedError ?? NONE) % THIRD_ERROR;
+    halves[FACT.thirdError] = Math.floor((index.extendedError ?? 0) / THIRD_ERROR);
     // octet by octet: a view of the message would cost more than the copy
     for (let at = 0; at < end; at++) this.octets[at] = octets[at] ?? 0;
     let at = (FACT_OCTETS + end + 1) >> 1;
@@ -512,7 +517,10 @@ export class AnswerRecord implements RecordParts {
     index.additionalCount = halves[FACT.additionalCount] ?? 0;
     index.minimumTtlSeconds = minimumTtl === NONE ? undefined : minimumTtl;
     index.negativeTtlSeconds = negativeTtl === NONE ? undefined : negativeTtl;
-    index.extendedError = extendedError === NONE ? undefined : extendedError;
+    index.extendedError =
+      extendedError === NONE || extendedError === undefined
+        ? undefined
+        : extendedError + (halves[FACT.thirdError] ?? 0) * THIRD_ERROR;
     index.answersQtype = (bits & BIT.ANSWERS_QTYPE) !== 0;
     index.hasEdns = (bits & BIT.HAS_EDNS) !== 0;
     index.isTidy = (bits & BIT.IS_TIDY) !== 0;

@@ -46,7 +46,7 @@ const MOST_FREE_TURNS = 512;
 const FREE_TURN_OCTETS = 512;
 const FAULT_LOG_INTERVAL_MS = 10_000;
 const UNSENT_LOG_INTERVAL_MS = 60_000;
-/** Header, the longest question, and OPT with an extended error and a cookie. */
+/** Header, the longest question, and OPT with an extended error of our own and a cookie. */
 const MAX_ERROR_OCTETS = 12 + 255 + 4 + 11 + 6 + 28;
 
 export class Intake {

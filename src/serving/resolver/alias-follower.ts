@@ -15,7 +15,7 @@ import { type ReplyPart, writeJoinedReply } from '../../protocol/wire/joined-rep
 import { FLAG, MAX_MESSAGE_OCTETS, nameKey, putUint16, uint16At } from '../../protocol/wire/message.ts';
 import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { writeEmptyReply } from '../../protocol/wire/reply.ts';
-import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts';
+import { extendedErrorsIn, indexResponse } from '../../protocol/wire/response.ts';
 import { type AliasNote, MAX_ALIASES } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isStaleError, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock, Timers } from '../../runtime/clock.ts';
@@ -149,7 +149,7 @@ class Chain {
     // RD=0: the answer ends where our data ends, and the client asks for the rest itself
     if (this.#parts.length > 0 && part.origin === ORIGIN.notRecursive) return undefined;
     const chain = aliasChain(octets, index);
-    const extendedError = extendedErrorIn(octets, index.end) ?? part.extendedError;
+    const extendedError = extendedErrorsIn(octets, index.end) ?? part.extendedError;
     const cutAt = UPSTREAM_ORIGINS.includes(part.origin)
       ? this.#cutAt(part, chain, extendedError)
       : undefined;

@@ -82,8 +82,9 @@ export interface ReadReply {
   readonly opt:
     | { readonly size: number; readonly version: number; readonly dnssecOk: boolean; readonly rest: number }
     | undefined;
-  /** INFO-CODE of the extended error, if there is one. */
+  /** INFO-CODE of the first extended error, if there is one; and of all. */
   readonly ede: number | undefined;
+  readonly edes: readonly number[];
 }
 
 /** Reads a whole message; throws where anything does not fit, octets after the last record included. */
@@ -107,6 +108,7 @@ export function readReply(message: Uint8Array): ReadReply {
   const opts = additionals.filter(({ type }) => type === 'OPT');
   if (opts.length > 1) throw new Error('two OPT records');
   const [opt] = opts;
+  const edes = opt === undefined ? [] : extendedErrors(Buffer.from(opt.data, 'hex'));
   return {
     octets,
     id: octets.readUInt16BE(0),
@@ -130,7 +132,8 @@ export function readReply(message: Uint8Array): ReadReply {
       dnssecOk: (opt.ttl & 0x8000) !== 0,
       rest: opt.ttl & 0x7fff,
     },
-    ede: opt && extendedError(Buffer.from(opt.data, 'hex')),
+    ede: edes[0],
+    edes,
   };
 }
 
@@ -181,16 +184,16 @@ function dataText(octets: Buffer, type: string, at: number, end: number): string
 }
 
 /** Reads the options of an OPT record; a server cookie is zeros here, because the listener fills it in. */
-function extendedError(options: Buffer): number | undefined {
-  let found: number | undefined;
+function extendedErrors(options: Buffer): number[] {
+  const codes: number[] = [];
   for (let at = 0; at < options.length; at += 4 + options.readUInt16BE(at + 2)) {
     const code = options.readUInt16BE(at);
     const data = options.subarray(at + 4, at + 4 + options.readUInt16BE(at + 2));
     if (data.length !== options.readUInt16BE(at + 2)) throw new Error(`options ${options.toString('hex')}`);
-    if (code === 15 && data.length >= 2) found = data.readUInt16BE(0);
+    if (code === 15 && data.length >= 2) codes.push(data.readUInt16BE(0));
     else if (code !== 10 || data.length !== 24) throw new Error(`options ${options.toString('hex')}`);
   }
-  return found;
+  return codes;
 }
 
 function skip(octets: Buffer, start: number): number {

@@ -248,6 +248,62 @@ t.test(
   },
 );
 
+t.test('several extended errors of an upstream are passed on: three codes, each once', async (t) => {
+  const name = 'several.example.com';
+  const error = (code: number, text = ''): number[] => [
+    ...[0, 15, 0, 2 + text.length, code >> 8, code & 255],
+    ...Buffer.from(text),
+  ];
+  const cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+  for (const [it, codes, edes] of [
+    ['two', [22, 23], [22, 23]],
+    ['the same again, with another text', [22, 22, 23, 22], [22, 23]],
+    ['more than three', [9, 10, 49_152, 65_535], [9, 10, 49_152]],
+    ['the largest', [65_535, 65_534, 65_533], [65_535, 65_534, 65_533]],
+    ['OTHER first, and OTHER beside another', [0, 22, 0], [0, 22]],
+  ] as const) {
+    for (const flags of [0x8182, 0x8180, 0x8183]) {
+      const rig = new Rig();
+      rig.says = () =>
+        compressedMessage({
+          question: [name, 'A'],
+          flags,
+          answers: flags === 0x8180 ? [{ ...a, owner: name }] : [],
+          authorities: flags === 0x8183 ? [soa] : [],
+          tail: [opt({ options: codes.flatMap((code, at) => error(code, 'x'.repeat(at))) })],
+        });
+      for (const when of ['forwarded', 'cached'])
+        t.match(
+          await rig.answer({ name, edns: {} }),
+          { rcode: flags & 15, edes },
+          `${it}, ${when}, ${flags}`,
+        );
+      t.match(await rig.answer({ name, edns: { options: cookie } }), { rcode: flags & 15, edes });
+      t.equal(rig.asked.length, 1);
+    }
+  }
+  // 33 octets of header and question, 16 for each address, 11 of OPT, 28 of a cookie, 6 for each error
+  for (const [addresses, options, edes] of [
+    [28, [], [1, 2, 4]],
+    [29, [], []],
+    [27, cookie, [1]],
+  ] as const) {
+    const rig = new Rig();
+    rig.says = () =>
+      compressedMessage({
+        question: [NAME, 'A'],
+        answers: Array.from({ length: addresses }, (_, at) => ({ ...a, rdata: [[10, 0, 0, at]] })),
+        tail: [opt({ options: [1, 2, 4].flatMap((code) => error(code)) })],
+      });
+    for (const when of ['forwarded', 'cached'])
+      t.match(
+        await rig.answer({ name: NAME, edns: { size: 512, options } }),
+        { tc: false, answers: { length: addresses }, edes },
+        `${addresses} addresses, ${when}`,
+      );
+  }
+});
+
 t.test('no TTL is longer than the cap, whatever the answer', async (t) => {
   for (const [it, flags, type] of [
     ['kept', 0x8180, 'A'],
