@@ -215,12 +215,6 @@ export const SOCKET_NEEDS: NodeModules = [
   () => process.getBuiltinModule('node:child_process'),
   () => process.getBuiltinModule('node:cluster'),
 ];
-export const TLS_NEEDS: NodeModules = [
-  // `node:crypto` takes twice as long as a turn may: this question loads the part of it that has the keys
-  () => process.getBuiltinModule('node:util').types.isKeyObject(undefined),
-  () => process.getBuiltinModule('node:crypto'),
-  () => process.getBuiltinModule('node:tls'),
-];
 
 /** Loads modules of Node, each in a turn of its own. */
 export async function loadNeeds(pause: Pause, needs: NodeModules): Promise<void> {

@@ -8,10 +8,17 @@
 import type { ConnectionOptions, checkServerIdentity, SecureContext } from 'node:tls';
 import { isAddress, isSix } from '../../protocol/words/address-text.ts';
 import { sleep, type Timers } from '../../runtime/clock.ts';
-import { TLS_NEEDS } from '../../runtime/memory.ts';
+import type { NodeModules } from '../../runtime/memory.ts';
 import type { TransportContext, TransportKind, Upstream } from './exchange.ts';
 import { type ConnectInC, dialInC, StreamTransport } from './tcp.ts';
 
+const nodeTls = () => process.getBuiltinModule('node:tls');
+const MODULES: NodeModules = [
+  // `node:crypto` takes twice as long as a turn may: this question loads the part of it that has the keys
+  () => process.getBuiltinModule('node:util').types.isKeyObject(undefined),
+  () => process.getBuiltinModule('node:crypto'),
+  nodeTls,
+];
 /** With `node:tls` Node starts a thread that reads its certificates: some 10 ms. A context that is made earlier waits for it. */
 const CERTIFICATES_MS = 50;
 
@@ -22,7 +29,7 @@ export function tls(timers: Timers, ca?: readonly string[], connectInC?: Connect
   const secureContext = (): SecureContext => {
     if (made !== undefined) return made;
     Object.assign(process.getBuiltinModule('node:net'), { isIP: familyOf });
-    made = process.getBuiltinModule('node:tls').createSecureContext({
+    made = nodeTls().createSecureContext({
       minVersion: 'TLSv1.2', // RFC 9325 section 3.1.1
       ca: ca && [...ca],
     });
@@ -32,7 +39,7 @@ export function tls(timers: Timers, ca?: readonly string[], connectInC?: Connect
     open: (upstream, context) => openTls(upstream, context, secureContext, connectInC),
     roundTrips: 3,
     isEncrypted: true,
-    needs: [...TLS_NEEDS, () => sleep(timers, CERTIFICATES_MS), secureContext],
+    needs: [...MODULES, () => sleep(timers, CERTIFICATES_MS), secureContext],
   };
 }
 
@@ -44,7 +51,7 @@ function openTls(
 ): StreamTransport {
   let session: Buffer | undefined;
   const dial = (stream: ConnectionOptions) => {
-    const tls = process.getBuiltinModule('node:tls');
+    const tls = nodeTls();
     const socket = tls.connect({
       ...identityOf(upstream, tls.checkServerIdentity),
       ...stream,
