@@ -6,7 +6,7 @@ import type { LinkCondition, LinkTransition } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
 import { REASON_TEXT } from '../refresh/cluster-warnings.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
-import type { Clock, Timers } from '../runtime/clock.ts';
+import { type Clock, Spacing, type Timers } from '../runtime/clock.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { LoadFault } from '../store/state-backend.ts';
 
@@ -89,11 +89,7 @@ export function setAsideEvent({ path, reason, detail, setAsideTo }: LoadFault): 
   };
 }
 
-// Decides which departures and returns of refused addresses get a line in the ledger. An address that two hosts have at once can
-// go and come with every check, for days. Its lines must not push every other line out.
-//
-//     the first changes of an address        a line each, at once
-//     further changes, until a quiet hour    one line an hour, with the state at that moment and the number of changes before it
+// Departures and returns of refused addresses. An address that two hosts have at once can go and come with every check, for days.
 
 export type WithheldEvent = Extract<LedgerEvent, { kind: 'withheld' }>;
 
@@ -101,68 +97,32 @@ export type WithheldEvent = Extract<LedgerEvent, { kind: 'withheld' }>;
 const LINES_AT_ONCE = 4;
 const HOUR_MS = 3_600_000;
 
-interface Changes {
-  /** Lines since the last quiet hour. */
-  readonly lines: number;
-  readonly changedAtMs: number;
-  /** The latest change, which has no line yet. */
-  readonly waiting?: { readonly event: WithheldEvent; readonly atMs: number; readonly unwritten: number };
-  readonly timer?: Disposable;
-}
-
 interface WithheldChronicleOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
   readonly record: (event: WithheldEvent, agoMs: number) => void;
 }
 
+/** A change without a line is not written at the end: the next start records nothing of the checks before it. */
 export class WithheldChronicle implements Disposable {
-  readonly #options: WithheldChronicleOptions;
-  readonly #changes = new Map<string, Changes>();
-  #isClosed = false;
+  readonly #lines: Spacing<WithheldEvent>;
 
-  constructor(options: WithheldChronicleOptions) {
-    this.#options = options;
+  constructor({ record, ...time }: WithheldChronicleOptions) {
+    this.#lines = new Spacing({
+      ...time,
+      atOnce: LINES_AT_ONCE,
+      everyMs: HOUR_MS,
+      pass: (event, { agoMs, left }) =>
+        record({ ...event, ...(left === undefined ? {} : { unwritten: left }) }, agoMs),
+    });
   }
 
   note(event: WithheldEvent): void {
-    if (this.#isClosed) return; // no event comes after the line that says that the server stopped
-    const nowMs = this.#options.clock.monotonicMs();
-    const key = JSON.stringify([event.cluster, event.region, event.address]);
-    const before = this.#changes.get(key);
-    const isQuiet = before === undefined || nowMs - before.changedAtMs >= HOUR_MS;
-    const lines = isQuiet ? 0 : before.lines;
-    if (before?.waiting === undefined && lines < LINES_AT_ONCE) {
-      this.#changes.set(key, { lines: lines + 1, changedAtMs: nowMs });
-      this.#options.record(event, 0);
-      this.#forgetQuiet(nowMs);
-      return;
-    }
-    const unwritten = (before?.waiting?.unwritten ?? -1) + 1;
-    const timer = before?.timer ?? this.#options.timers.after(HOUR_MS, () => this.#write(key));
-    this.#changes.set(key, { lines, changedAtMs: nowMs, waiting: { event, atMs: nowMs, unwritten }, timer });
+    this.#lines.note(JSON.stringify([event.cluster, event.region, event.address]), event);
   }
 
-  /** A change without a line is not written: the next start records nothing of the checks before it. */
   [Symbol.dispose](): void {
-    this.#isClosed = true;
-    for (const { timer } of this.#changes.values()) timer?.[Symbol.dispose]();
-    this.#changes.clear();
-  }
-
-  #write(key: string): void {
-    const { waiting, lines = 0, changedAtMs = 0 } = this.#changes.get(key) ?? {};
-    if (waiting === undefined) return;
-    this.#changes.set(key, { lines, changedAtMs });
-    const { event, atMs, unwritten } = waiting;
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#options.record({ ...event, ...(unwritten === 0 ? {} : { unwritten }) }, nowMs - atMs);
-  }
-
-  /** Addresses that come and go for months leave nothing behind. */
-  #forgetQuiet(nowMs: number): void {
-    for (const [key, { changedAtMs, waiting }] of this.#changes)
-      if (waiting === undefined && nowMs - changedAtMs >= HOUR_MS) this.#changes.delete(key);
+    this.#lines[Symbol.dispose]();
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Offers the two clocks of the machine and its timers as arguments, so that tests can run all waiting code in virtual time; and
- * one timer for many deadlines. Time counts the suspends of the host, which suspends.ts finds. At the end: times that outlive the
- * process.
+ * one timer for many deadlines. Time counts the suspends of the host, which suspends.ts finds. At the end: events that are passed on
+ * sparingly, and times that outlive the process.
  */
 import { inBackground } from './background.ts';
 import { SuspendMeter, suspendClocks } from './suspends.ts';
@@ -289,6 +289,80 @@ export class DeadlineSweep {
 
 function isWaiting({ place }: Deadline): boolean {
   return place !== undefined && place >= 0;
+}
+
+// Lines and work of a thing that can go and come for days: they must not push all others out.
+//
+//     the first events of a key          passed on at once
+//     further ones, until it is quiet    the latest, once in `everyMs`, with the number of events since the one before
+
+interface SpacingOptions<Event> {
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly timers: Timers;
+  readonly atOnce: number;
+  /** After as long a time without an event the next is the first again. */
+  readonly everyMs: number;
+  /** `left`: events before this one that were not passed on; absent where there are none. */
+  readonly pass: (event: Event, at: { readonly agoMs: number; readonly left?: number }) => void;
+}
+
+interface Spaced<Event> {
+  /** Since the last quiet time. */
+  readonly passed: number;
+  readonly lastMs: number;
+  /** The latest event, which was not passed on yet. */
+  readonly waiting?: { readonly event: Event; readonly atMs: number; readonly left: number };
+  readonly timer?: Disposable;
+}
+
+export class Spacing<Event> implements Disposable {
+  readonly #options: SpacingOptions<Event>;
+  readonly #byKey = new Map<string, Spaced<Event>>();
+  #isClosed = false;
+
+  constructor(options: SpacingOptions<Event>) {
+    this.#options = options;
+  }
+
+  note(key: string, event: Event): void {
+    if (this.#isClosed) return;
+    const { clock, timers, atOnce, everyMs, pass } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const before = this.#byKey.get(key);
+    const isQuiet = before === undefined || nowMs - before.lastMs >= everyMs;
+    const passed = isQuiet ? 0 : before.passed;
+    if (before?.waiting === undefined && passed < atOnce) {
+      this.#forgetQuiet(nowMs);
+      this.#byKey.set(key, { passed: passed + 1, lastMs: nowMs });
+      pass(event, { agoMs: 0 });
+      return;
+    }
+    const left = (before?.waiting?.left ?? -1) + 1;
+    const timer = before?.timer ?? timers.after(everyMs, () => this.#passLatest(key));
+    this.#byKey.set(key, { passed, lastMs: nowMs, waiting: { event, atMs: nowMs, left }, timer });
+  }
+
+  /** An event that waits is not passed on. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const { timer } of this.#byKey.values()) timer?.[Symbol.dispose]();
+    this.#byKey.clear();
+  }
+
+  #passLatest(key: string): void {
+    const { waiting, passed = 0, lastMs = 0 } = this.#byKey.get(key) ?? {};
+    if (waiting === undefined) return;
+    this.#byKey.set(key, { passed, lastMs });
+    const { event, atMs, left } = waiting;
+    const agoMs = this.#options.clock.monotonicMs() - atMs;
+    this.#options.pass(event, { agoMs, ...(left === 0 ? {} : { left }) });
+  }
+
+  /** Keys that come and go for months leave nothing behind. */
+  #forgetQuiet(nowMs: number): void {
+    for (const [key, { lastMs, waiting }] of this.#byKey)
+      if (waiting === undefined && nowMs - lastMs >= this.#options.everyMs) this.#byKey.delete(key);
+  }
 }
 
 // Times that outlive the process: monotonic inside it, wall time on the disk.
