@@ -73,6 +73,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const trend = opened.use(watchTrend(parts, rooms));
   inBackground('state', () => trend.start());
   opened.use(chronicle);
+  opened.use(rooms.link);
+  opened.use(rooms.polls);
   opened.use(withheld);
   opened.use(drill);
   await parts.pause();

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { Drill } from '../drill/drill.ts';
 import { LinkMonitor } from '../link/link-monitor.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { Spacing } from '../runtime/clock.ts';
 import { atOnce } from '../runtime/slices.ts';
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import type { ChosenCalls } from '../serving/listener/bound-address.ts';
@@ -25,14 +26,25 @@ import { buildServingRooms, type ServingRooms } from './serving-rooms.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
 
+/** For one reason: a link or an upstream that comes and goes every few seconds must not have AWS asked each time. */
+const POLLS_AGAIN = { atOnce: 3, everyMs: 60_000 };
+
 export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   const inForce = inForceWith(parts.config, atOnce(routesOf(parts.config)));
   // two calls lead back from the rooms that answer to the rooms that refresh; they are made only after all are built
+  const polls = new Spacing<string>({
+    clock: parts.clock,
+    timers: parts.timers,
+    ...POLLS_AGAIN,
+    pass: (reason) => {
+      refresh.plane.kick(reason);
+      refresh.retained.kick(reason);
+    },
+  });
   const pollAgain = (reason: string): void => {
     // failures of the time before say nothing any more, and would leave stale answers for half a minute
     stores.cache.forgetFailures(parts.clock.monotonicMs(), 0);
-    refresh.plane.kick(reason);
-    refresh.retained.kick(reason);
+    polls.note(reason, reason);
   };
   const statusOf = ({ cluster, region }: EndpointRecord) => {
     const found = refresh.plane.clusterSnapshot(cluster, region);
@@ -65,6 +77,7 @@ export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
     },
     inForce,
     pollAgain,
+    polls,
     stateFaults,
     ending,
     control,
@@ -122,6 +135,7 @@ function buildOutageRooms(
   });
   const link = new LinkMonitor({
     clock,
+    timers,
     log,
     onRestored: ({ side }) => {
       if (side === 'aws') onLinkBack();

@@ -1,6 +1,6 @@
 /**
  * Decides whether this server can reach the far side of the link. Evidence goes in; a condition with its reason and age comes
- * out. Below the decision, which is pure, `LinkMonitor` keeps the states up to date, logs each transition once, and reports it.
+ * out. Below the decision, which is pure, `LinkMonitor` keeps the states up to date, logs each transition once, those of a restless path sparingly, and reports it.
  *
  *     unknown --> connected <--> degraded --> disconnected <--> recovering --> connected
  *        |                           ^              ^
@@ -22,7 +22,7 @@ import {
   type Tone,
   toned,
 } from '../report/report.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { type Clock, Spacing, type Timers } from '../runtime/clock.ts';
 
 export type LinkCondition = 'unknown' | 'connected' | 'degraded' | 'disconnected' | 'recovering';
 
@@ -142,6 +142,7 @@ const CHANGE = {
   from: 'the condition before',
   to: 'the condition now',
   reason: 'the evidence',
+  left: 'where the path goes and comes again and again: changes before this one that have no line',
 };
 
 export const LINK_MESSAGES = messages({
@@ -157,6 +158,7 @@ export const LINK_MESSAGES = messages({
 
 export interface LinkMonitorOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly timers: Timers;
   readonly log: Log;
   /** Called when a path that was cut carries a first answer again. */
   readonly onRestored: (evidence: Evidence) => void;
@@ -188,8 +190,13 @@ export interface Cuts {
   isAnyCut: boolean;
 }
 
-export class LinkMonitor {
+/** Lines of the log about two cuts of a path and its return; then one line in five minutes. */
+const LINES_AT_ONCE = 8;
+const LINES_EVERY_MS = 300_000;
+
+export class LinkMonitor implements Disposable {
   readonly #options: LinkMonitorOptions;
+  readonly #lines: Spacing<LinkTransition>;
   readonly #paths = new Map<string, LinkPath>();
   #summary: LinkState = initialLinkState;
   #rehearsedSinceMs: number | undefined;
@@ -199,6 +206,19 @@ export class LinkMonitor {
 
   constructor(options: LinkMonitorOptions) {
     this.#options = options;
+    const { clock, timers, log } = options;
+    this.#lines = new Spacing({
+      ...{ clock, timers, atOnce: LINES_AT_ONCE, everyMs: LINES_EVERY_MS },
+      pass: (transition, { left }) => {
+        const message = transition.to === 'disconnected' ? LINK_MESSAGES.cut : LINK_MESSAGES.changed;
+        message(log, { ...transition, ...(left === undefined ? {} : { left }) });
+      },
+    });
+  }
+
+  /** Its lines end: a change that has none is not logged. */
+  [Symbol.dispose](): void {
+    this.#lines[Symbol.dispose]();
   }
 
   report(evidence: Evidence): void {
@@ -257,10 +277,9 @@ export class LinkMonitor {
   #changed(side: LinkTransition['side'], key: string, before: LinkState, after: LinkState): void {
     const { log, onTransition } = this.#options;
     const transition = { side, key, from: before.condition, to: after.condition, reason: after.reason };
-    // the log has one line for each change of a path; the summary is in the status
+    // the log has the changes of the paths; the summary is in the status
     if (side === 'summary') LINK_MESSAGES.summary(log, transition);
-    else if (after.condition === 'disconnected') LINK_MESSAGES.cut(log, transition);
-    else LINK_MESSAGES.changed(log, transition);
+    else this.#lines.note(`${side} ${key}`, transition);
     onTransition(transition);
   }
 }

@@ -104,6 +104,7 @@ t.test('the monitor logs each transition once and reports a path that came back'
   const transitions: string[] = [];
   const monitor = new LinkMonitor({
     clock: new VirtualTime(),
+    timers: new VirtualTime(),
     log,
     onRestored: ({ key }) => restored.push(key),
     onTransition: ({ side, from, to }) => transitions.push(`${side} ${from} ${to}`),
@@ -146,6 +147,7 @@ t.test('in a drill the link is shown as cut, and evidence still counts', async (
   const transitions: unknown[] = [];
   const monitor = new LinkMonitor({
     clock: time,
+    timers: time,
     log: new CollectingLog(),
     onRestored: () => {},
     onTransition: ({ to }) => transitions.push(to),

@@ -52,6 +52,8 @@ export interface UpstreamSnapshot {
   readonly isLooping: boolean;
   /** Its answers come too late; others are asked first. */
   readonly isLate: boolean;
+  /** It goes down and comes back again and again; others are asked first. */
+  readonly isUnsteady: boolean;
   /** Smoothed; `undefined` before the first reply. */
   readonly rttMs: number | undefined;
   /** Running attempts, including attempts that wait for a late reply. */
@@ -82,6 +84,7 @@ type ReportedAsItIs =
   | 'mismatched'
   | 'isLooping'
   | 'isLate'
+  | 'isUnsteady'
   | 'dropsEdns';
 
 interface UpstreamStatus extends Pick<UpstreamSnapshot, ReportedAsItIs> {
@@ -117,8 +120,7 @@ export function* forwarderStatus(snapshot: ForwarderSnapshot): Steps<ForwarderSt
 const CUT_EXAMPLES = 3;
 
 function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
-  const { upstream, inFlight, exchanges, failures, unhelpful, mismatched, isLooping, isLate, dropsEdns } =
-    one;
+  const { upstream, inFlight, exchanges, failures, unhelpful, mismatched, isLooping, dropsEdns } = one;
   const cutFailures = one.cut.slice(-CUT_EXAMPLES);
   return {
     upstream,
@@ -131,7 +133,8 @@ function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
     unhelpful,
     mismatched,
     isLooping,
-    isLate,
+    isLate: one.isLate,
+    isUnsteady: one.isUnsteady,
     dropsEdns,
     cutNames: one.cut.length,
     cutFailures,
@@ -257,7 +260,7 @@ function mostUrgent(upstreams: readonly UpstreamStatus[]): readonly UpstreamStat
   if (upstreams.length <= MOST_SHOWN) return upstreams;
   const [troubled, well]: [UpstreamStatus[], UpstreamStatus[]] = [[], []];
   for (const one of upstreams) {
-    const isWell = one.isHealthy && !one.isLooping && !one.isLate && one.cutNames === 0;
+    const isWell = one.isHealthy && !one.isLooping && !one.isLate && !one.isUnsteady && one.cutNames === 0;
     (isWell ? well : troubled).push(one);
     if (troubled.length === MOST_SHOWN) break;
   }
@@ -265,10 +268,11 @@ function mostUrgent(upstreams: readonly UpstreamStatus[]): readonly UpstreamStat
 }
 
 function stateOf(one: UpstreamStatus): Cell {
-  const { isHealthy, downBecause, isLooping, isLate, dropsEdns, cutNames, cutFailures } = one;
+  const { isHealthy, downBecause, isLooping, isLate, isUnsteady, dropsEdns, cutNames, cutFailures } = one;
   if (isLooping) return toned('bad', 'loops back to this server');
   if (!isHealthy) return toned('bad', downBecause === undefined ? 'down' : `down: ${downBecause}`);
   if (isLate) return toned('doubtful', 'up, but its answers come late: any other is asked first');
+  if (isUnsteady) return toned('doubtful', 'up, but it was down again and again: any other is asked first');
   if (cutNames === 0 && dropsEdns)
     return toned('doubtful', 'up, but drops questions with EDNS: asked without');
   if (cutNames === 0) return toned('good', 'up');
@@ -278,15 +282,19 @@ function stateOf(one: UpstreamStatus): Cell {
 }
 
 const UPSTREAM = { upstream: 'the upstream' };
+const CHANGED = {
+  ...UPSTREAM,
+  left: 'where it goes down and comes back again and again: changes before this one that have no line',
+};
 
 export const FORWARDER_MESSAGES = messages({
   down: {
     level: 'warn',
     text: 'upstream is down',
-    fields: { ...UPSTREAM, reason: 'the failure', detail: 'the failure in words' },
+    fields: { ...CHANGED, reason: 'the failure', detail: 'the failure in words' },
     fix: 'in a cut: nothing. Otherwise check the upstream: names that were asked before are answered stale',
   },
-  up: { level: 'info', text: 'upstream is up', fields: UPSTREAM },
+  up: { level: 'info', text: 'upstream is up', fields: CHANGED },
   loop: {
     level: 'warn',
     text: 'upstream sends our own queries back to us: check where it forwards to',

@@ -3,7 +3,8 @@
  *
  * Upstreams are asked in the operator's order, so that an answer comes from where the operator expects it, except those that
  * are down. (An order by round-trip time would change with every short delay.) Only an upstream whose answers come too late
- * time after time comes last, because its answers reach no client; now and then a question goes to it as well.
+ * time after time comes last, because its answers reach no client, and one that goes down and comes back again and again, because
+ * clients wait for it each time. Now and then a question goes to it as well.
  *
  * Below: an upstream in one group, which knows whether the upstream sends the group's questions back to us. A forwarder may change
  * the ID, and any client can send a question that we are asking, so neither shows a loop. A name that nobody can guess shows it. The
@@ -188,12 +189,13 @@ export class PendingQuestion implements Deadline {
     return this.#candidates.some(({ timely, hasLeft }) => timely > 0 && !hasLeft);
   }
 
-  /** Finds out whether an upstream is late no more, beside the others: its answer is welcome, and nothing waits for it. */
+  /** Finds out whether an upstream need not come last any more, beside the others: its answer is welcome, and nothing waits for it. */
   #askLate(): void {
     const nowMs = this.#context.clock.monotonicMs();
     for (const { asked, attempts } of this.#candidates) {
       const { client } = asked;
-      if (!client.isLate || attempts > 0 || !asked.isUsable(nowMs) || !client.claimTrial(nowMs)) continue;
+      if (!client.comesLast(nowMs) || attempts > 0 || !asked.isUsable(nowMs) || !client.claimTrial(nowMs))
+        continue;
       const onAnswer: AttemptListener['onAnswer'] = (reply, isLate) => this.#take(asked, reply, isLate);
       const listener = { onAnswer, onFailure: () => undefined, onOverdue: () => undefined };
       const attempt = client.ask(this.question, 0, listener);
@@ -201,14 +203,14 @@ export class PendingQuestion implements Deadline {
     }
   }
 
-  /** The usable upstream that was asked least often, late ones last; the operator's order decides between equals. */
+  /** The usable upstream that was asked least often, those that come last at the end; the operator's order decides between equals. */
   #choose(nowMs: number): Candidate | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.#candidates) {
       if (this.#isTrial || candidate.isOut(nowMs)) continue;
       // with an answer of some kind in hand no upstream is asked twice: the client has waited long enough
       if (this.#unhelpful !== undefined && candidate.attempts > 0) continue;
-      if (best === undefined || candidate.isBefore(best)) best = candidate;
+      if (best === undefined || candidate.isBefore(best, nowMs)) best = candidate;
     }
     return best;
   }
@@ -327,9 +329,9 @@ class Candidate implements AttemptListener {
     return this.isDone || this.hasLeft || !this.asked.isUsable(nowMs);
   }
 
-  isBefore(other: Candidate): boolean {
+  isBefore(other: Candidate, nowMs: number): boolean {
     if (this.attempts !== other.attempts) return this.attempts < other.attempts;
-    return other.asked.client.isLate && !this.asked.client.isLate;
+    return other.asked.client.comesLast(nowMs) && !this.asked.client.comesLast(nowMs);
   }
 
   onAnswer(reply: UpstreamReply, isLate: boolean): void {

@@ -39,6 +39,9 @@ interface ProbedUpstream {
   readonly names: { readonly known: { readonly questions: readonly Question[] } };
   /** Whether silence may mean that it drops EDNS. */
   readonly mayDropEdns: boolean;
+  nowMs(): number;
+  /** All questions of a probe that was sent at `sinceMs` are lost. */
+  noteLostProbe(sinceMs: number): void;
   noteEdnsDropped(): void;
   ask(question: Question, doublings: number, listener: AttemptListener): void;
 }
@@ -116,7 +119,8 @@ export class Probing {
     const others = [PROBE_QUESTION, ...this.#upstream.names.known.questions].filter(
       (one) => !isSameQuestion(one, first),
     );
-    const round: Round = { asked: 1, isAnswered: false, first, others, plain: 'no' };
+    const sentAtMs = this.#upstream.nowMs();
+    const round: Round = { sentAtMs, asked: 1, isAnswered: false, first, others, plain: 'no' };
     this.#round = round;
     this.#ask(round, { ...first, probes: mustCount || wasHeard ? 'reach' : 'trial' });
     if (this.#lost > 0 || !this.#upstream.isUp) this.#askOthers(round);
@@ -154,6 +158,7 @@ export class Probing {
       this.#askOthers(round);
       if (round.asked > 0) return;
       this.#lost++;
+      if (round.plain !== 'answered') this.#upstream.noteLostProbe(round.sentAtMs);
       this.#plainRounds = round.plain === 'answered' ? this.#plainRounds + 1 : 0;
       if (this.#plainRounds < PLAIN_ROUNDS) over();
       else {
@@ -185,6 +190,7 @@ export class Probing {
 
 /** The questions of one probe. */
 interface Round {
+  readonly sentAtMs: number;
   /** Asked and neither answered nor lost. */
   asked: number;
   isAnswered: boolean;

@@ -11,7 +11,7 @@ import {
   unhelpfulReply,
 } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
-import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
+import { type Deadline, type DeadlineSweep, Spacing } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import {
   Attempt,
@@ -68,8 +68,11 @@ export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
 /** With more running attempts, no attempt waits for a late reply: a dead upstream under load holds at most this many. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
-/** While it is down or late, one real question goes through in this time: a filter may drop every probe, and answer clients. */
+/** While it is down or comes last, one real question goes through in this time: a filter may drop every probe, and answer clients. */
 const TRIAL_EVERY_MS = 1_000;
+/** Lines of the log about a fall and a return, three times; then one line in five minutes. */
+const LINES_AT_ONCE = 6;
+const LINES_EVERY_MS = 300_000;
 /** An upstream whose answers came too late this often in a row is asked after the others. */
 const LATE_BELIEVED = 3;
 
@@ -86,6 +89,8 @@ export class UpstreamClient implements AttemptHost {
   lastFailure: UpstreamFailure | undefined;
   readonly #context: ClientContext;
   readonly #probing: Probing;
+  /** Of the log: why it went down, or nothing where it came up. */
+  readonly #lines: Spacing<UpstreamFailure | undefined>;
   readonly #forTransports: TransportContext;
   readonly #exchanges: Record<string, number> = {};
   readonly #failures = { timeout: 0, network: 0, tls: 0, malformed: 0, spoofed: 0, loop: 0 };
@@ -95,6 +100,7 @@ export class UpstreamClient implements AttemptHost {
   readonly #attempts = new Set<Attempt>();
   readonly #open = new Map<string, OpenTransport>();
   #lateAnswers = 0;
+  #heardAtMs = Number.NEGATIVE_INFINITY;
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
   /** Pieces of evidence still wanted after a failure that was reported. */
   #answersWanted = 0;
@@ -109,7 +115,15 @@ export class UpstreamClient implements AttemptHost {
     this.names = new NameHealth(this, context.link);
     this.features = new UpstreamFeatures(() => FORWARDER_MESSAGES.caseLost(context.log, this.#named));
     this.#probing = new Probing(this, context);
-    const { clock, timers, random } = context;
+    const { clock, timers, random, log } = context;
+    this.#lines = new Spacing({
+      ...{ clock, timers, atOnce: LINES_AT_ONCE, everyMs: LINES_EVERY_MS },
+      pass: (failure, { left }) => {
+        const fields = { ...this.#named, ...(left === undefined ? {} : { left }) };
+        if (failure === undefined) FORWARDER_MESSAGES.up(log, fields);
+        else FORWARDER_MESSAGES.down(log, { ...fields, ...failure });
+      },
+    });
     this.#forTransports = { clock, timers, random, onMismatch: () => this.#mismatched++ };
     for (const name of Object.keys(context.transports)) this.#exchanges[name] = 0;
     // a transport that is not there is found now, not by the first question
@@ -150,6 +164,11 @@ export class UpstreamClient implements AttemptHost {
     return this.#lateAnswers >= LATE_BELIEVED;
   }
 
+  /** Whether it is asked after the others of its group. */
+  comesLast(nowMs: number): boolean {
+    return this.isLate || this.health.isUnsteady(nowMs);
+  }
+
   /** Asks. `doublings`: how often this question was put to this upstream before; each attempt waits twice as long. */
   ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
     if (this.#isClosed) return undefined;
@@ -165,6 +184,11 @@ export class UpstreamClient implements AttemptHost {
   noteEdnsDropped(): void {
     this.features.noteEdnsDropped(this.nowMs());
     FORWARDER_MESSAGES.ednsDropped(this.#context.log, this.#named);
+  }
+
+  /** Silence is a fall; an upstream that is late, or whose answers do not help, is there. */
+  noteLostProbe(sinceMs: number): void {
+    if (this.#lateAnswers === 0 && this.#heardAtMs < sinceMs) this.health.noteFall(this.nowMs());
   }
 
   /** It answered a question, in time or later. */
@@ -193,6 +217,7 @@ export class UpstreamClient implements AttemptHost {
       downBecause: this.health.isUp ? undefined : this.lastFailure?.detail,
       isLooping,
       isLate: this.isLate,
+      isUnsteady: this.health.isUnsteady(nowMs),
       rttMs: this.health.roundTripMs,
       inFlight: this.#attempts.size,
       exchanges: { ...this.#exchanges },
@@ -209,6 +234,7 @@ export class UpstreamClient implements AttemptHost {
   /** Takes the upstream out of use: running attempts may end, and then the client closes its sockets. */
   retire(): void {
     this.isRetired = true;
+    this.#lines[Symbol.dispose]();
     this.#probing.close();
     if (this.#attempts.size === 0) this.#closeTransports();
   }
@@ -216,6 +242,7 @@ export class UpstreamClient implements AttemptHost {
   /** Gives up every running attempt, and starts no further attempt. */
   close(): void {
     this.#isClosed = true;
+    this.#lines[Symbol.dispose]();
     this.#probing.close();
     for (const attempt of [...this.#attempts]) attempt.abandon();
     this.#closeTransports();
@@ -262,12 +289,13 @@ export class UpstreamClient implements AttemptHost {
     const unhelpful = index && unhelpfulReply(index);
     if (unhelpful !== undefined) this.#unhelpful[unhelpful]++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
+    this.#heardAtMs = this.nowMs();
     const change = this.health.noteReply(roundTripMs, this.#context.settings());
     if (this.#isEvidenceDue(true))
       this.#reportEvidence(true, index === undefined ? rcodeName(RCODE.FORMERR) : replyName(index));
     if (change !== 'came-up') return;
     this.suffixes.clear();
-    FORWARDER_MESSAGES.up(this.#context.log, this.#named);
+    this.#lines.note('', undefined);
     this.#context.onUp(this);
   }
 
@@ -296,7 +324,7 @@ export class UpstreamClient implements AttemptHost {
     if (isSure && this.#isEvidenceDue(false)) this.#reportEvidence(false, reason);
     if (change === 'went-down') {
       this.#triedAtMs = nowMs;
-      FORWARDER_MESSAGES.down(this.#context.log, { ...this.#named, ...failure });
+      this.#lines.note('', failure);
       this.#probing.watchDown();
       this.#context.onDown(this);
     } else if (hasStruck) this.#probing.verify();
@@ -368,6 +396,11 @@ type HealthChange = 'went-down' | 'came-up' | undefined;
 
 const STRIKES_TO_DOWN = 3;
 const SUCCESSES_TO_UP = 2;
+/** After a second fall within this time an upstream is asked after the others, until it has not failed for a while. */
+const FALLS_ADD_UP_MS = 600_000;
+/** This while: twice as long after each further fall (as RFC 2439 damps a route that flaps). */
+const STEADY_FIRST_MS = 15_000;
+const STEADY_MOST_MS = 300_000;
 const PROBE_FIRST_MS = 500;
 const PROBE_AGAIN_MS = 100; // heard once: when the link is back, clients and sources ask within the second
 const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its return is noticed within 3 s
@@ -386,6 +419,17 @@ export class UpstreamHealth {
   #successes = 0;
   #probeDelayMs = PROBE_FIRST_MS;
   #variationMs = 0;
+  #falls = 0;
+  #hasFallen = false;
+  #steadyMs = 0;
+  #fellAtMs = Number.NEGATIVE_INFINITY;
+  /** It is steady when it has not failed until then. */
+  #steadyAtMs = Number.NEGATIVE_INFINITY;
+
+  /** Whether it goes down and comes back again and again. */
+  isUnsteady(nowMs: number): boolean {
+    return nowMs < this.#steadyAtMs;
+  }
 
   /**
    * A reply of any RCODE came: the upstream can be reached. `roundTripMs` where it was measured, late replies included. Each
@@ -394,6 +438,7 @@ export class UpstreamHealth {
   noteReply(roundTripMs: number | undefined, limits: AttemptLimits): HealthChange {
     if (roundTripMs !== undefined) this.#measure(Math.min(roundTripMs, limits.attemptMaxMs));
     this.strikes = 0;
+    this.#hasFallen = false;
     this.#struckAtMs = Number.NEGATIVE_INFINITY;
     if (this.isUp) return undefined;
     this.#probeDelayMs = PROBE_AGAIN_MS;
@@ -414,11 +459,24 @@ export class UpstreamHealth {
     if (!this.isUp || isProbe) return undefined;
     this.#struckAtMs = nowMs;
     this.strikes++;
+    if (this.isUnsteady(nowMs)) this.#steadyAtMs = nowMs + this.#steadyMs;
     if (this.strikes < STRIKES_TO_DOWN) return undefined;
+    this.noteFall(nowMs);
     this.isUp = false;
     this.strikes = 0;
     this.#probeDelayMs = PROBE_FIRST_MS;
     return 'went-down';
+  }
+
+  /** It went down, or answered nothing that it was asked: once until its next reply. */
+  noteFall(nowMs: number): void {
+    if (this.#hasFallen || !this.isUp) return;
+    this.#hasFallen = true;
+    this.#falls = nowMs < this.#fellAtMs + FALLS_ADD_UP_MS ? this.#falls + 1 : 1;
+    this.#fellAtMs = nowMs;
+    // the first fall costs nothing: a cut is no reason to leave the operator's order
+    this.#steadyMs = this.#falls < 2 ? 0 : Math.min(STEADY_FIRST_MS * 2 ** (this.#falls - 2), STEADY_MOST_MS);
+    this.#steadyAtMs = nowMs + this.#steadyMs;
   }
 
   /** How long to wait before the next probe of an upstream that is down: longer each time, until it is heard. */
