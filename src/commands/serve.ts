@@ -17,7 +17,7 @@ import {
   threadsNotEnded,
 } from '../runtime/background.ts';
 import { systemClock, systemTimers, watchSuspends } from '../runtime/clock.ts';
-import { loadInTurns, openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
+import { loadInTurns, openOwnMemory, setWorkFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
 import {
   connectServiceManager,
@@ -162,7 +162,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     exitSoon(EXIT.finding, processLog);
     return EXIT.finding;
   }
-  setHeapFlags();
+  setWorkFlags(systemTimers, () => daemon.replies());
   inBackground('other', appendToOutput);
   inBackground('other', () => announce(daemon, manager, ended.promise));
   if (process.connected) process.send?.('answering'); // to the sandbox that started this server

@@ -252,6 +252,12 @@ export class Daemon {
     };
   }
 
+  /** How many it has sent. */
+  replies(): number {
+    const { counters } = this.#rooms.intake;
+    return counters.get('repliesUdp') + counters.get('repliesTcp');
+  }
+
   report(): StatusReport {
     return atOnce(this.reporting());
   }

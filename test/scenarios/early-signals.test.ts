@@ -1,6 +1,6 @@
 /** Signals in the first moments of a server, before its program is loaded. */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
@@ -153,23 +153,27 @@ t.test('the handlers are there before the program is loaded', async (t) => {
   t.equal(server.stdout, '');
 });
 
-/** As `site.start()`, with another environment or another program in front. */
-function startAs(t: Test, site: Site, before: readonly string[], environment = {}): ServerProcess {
-  const [program = PROGRAM, ...words] = [...before, PROGRAM];
-  return new ServerProcess(t, site.configFile, site.ports, { ...site.sandbox.environment, ...environment }, [
-    program,
-    ...words,
-  ]);
+/** As `site.start()`, by another name or with another program in front. */
+function startAs(
+  t: Test,
+  site: Site,
+  command: readonly [string, ...string[]],
+  environment = {},
+): ServerProcess {
+  const variables = { ...site.sandbox.environment, ...environment };
+  return new ServerProcess(t, site.configFile, site.ports, variables, command);
 }
 
 t.test('SIGHUP while the shell searches for the runtime', async (t) => {
   const site = await siteOf(t);
   const tools = folder(t);
-  // the first program that the shell starts, made slow enough to be met
+  // the first program that the shell starts, for a name that is a link, made slow enough to be met
   writeFileSync(join(tools, 'readlink'), '#!/bin/sh\nsleep 1\nPATH=/usr/bin:/bin exec readlink "$@"\n', {
     mode: 0o755,
   });
-  const server = startAs(t, site, [], { PATH: `${tools}:${process.env['PATH']}` });
+  const link = join(tools, 'outpost-dns');
+  symlinkSync(PROGRAM, link);
+  const server = startAs(t, site, [link], { PATH: `${tools}:${process.env['PATH']}` });
   await until('the shell waits for it', () => childrenOf(server.pid).length > 0, 0);
   server.signal('SIGHUP');
   await server.firstAnswer({ name: ENDPOINT });
@@ -184,7 +188,14 @@ t.test(
   async (t) => {
     const site = await siteOf(t);
     for (const afterMs of [0, 5, 10, 20, 30, 50, 80]) {
-      const server = startAs(t, site, ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']);
+      const server = startAs(t, site, [
+        'unshare',
+        '--pid',
+        '--fork',
+        '--mount-proc',
+        '--kill-child',
+        PROGRAM,
+      ]);
       const first = await until(
         'the container runs',
         () => Number(childrenOf(server.pid)[0] ?? 0) || undefined,
