@@ -11,12 +11,37 @@ export type Steps<T> = Generator<undefined, T, undefined>;
 export type Pause = () => Promise<void>;
 
 /**
- * Three turns: the first may be in a turn that has already asked which sockets are readable. A socket that the second turn
+ * At least three turns: the first may be in a turn that has already asked which sockets are readable. A socket that the second turn
  * finds readable is read at the end of that turn, after the promise of that turn has resolved (libc.ts).
  */
-export const systemPause: Pause = async () => {
-  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
-};
+const LEAST_TURNS = 3;
+/** A shorter turn had nothing to do, or a single query. */
+const IDLE_TURN_MS = 0.05;
+/** While every turn has something to do, work in pieces gets a quarter of the time. A piece that waited for a disk seems long. */
+const TIMES_AS_LONG = 3;
+const LONGEST_PAUSE_MS = 10;
+
+/** Lasts until a turn of the loop is idle, but at most three times as long as the work since the last pause. */
+export function pauseUntilIdle(nowMs: () => number, turn: () => Promise<void>): Pause {
+  let resumedMs = nowMs();
+  return async () => {
+    const pausedMs = nowMs();
+    const untilMs = pausedMs + Math.min(TIMES_AS_LONG * (pausedMs - resumedMs), LONGEST_PAUSE_MS);
+    let endedMs = pausedMs;
+    for (let turns = 1; ; turns++) {
+      const beganMs = endedMs;
+      await turn();
+      endedMs = nowMs();
+      if (turns >= LEAST_TURNS && (endedMs - beganMs < IDLE_TURN_MS || endedMs >= untilMs)) break;
+    }
+    resumedMs = endedMs;
+  };
+}
+
+export const systemPause: Pause = pauseUntilIdle(
+  () => performance.now(),
+  () => new Promise((resolve) => setImmediate(resolve)),
+);
 
 /**
  * Steps between two turns of the loop: half a millisecond where a step takes ten microseconds. A query may have to wait ten

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { socketName } from '../../src/runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
-import { inSlices, type Steps, systemPause, Turnstile } from '../../src/runtime/slices.ts';
+import { inSlices, pauseUntilIdle, type Steps, systemPause, Turnstile } from '../../src/runtime/slices.ts';
 
 const calls = await loadDatagramCalls();
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
@@ -79,4 +79,29 @@ t.test('steps that take long, as those do whose code is compiled, have a turn ea
   })();
   const result = await inSlices(steps, async () => void turns++);
   t.strictSame([result, turns], ['done', 5]);
+});
+
+t.test('a pause ends with an idle turn, or after three times the work before it', async (t) => {
+  let nowMs = 0;
+  let turnMs = 0;
+  let turns = 0;
+  const pause = pauseUntilIdle(
+    () => nowMs,
+    async () => {
+      turns++;
+      nowMs += turnMs;
+    },
+  );
+  const turnsAfter = async (workMs: number, eachMs: number) => {
+    turns = 0;
+    turnMs = eachMs;
+    nowMs += workMs;
+    await pause();
+    return turns;
+  };
+  t.equal(await turnsAfter(1, 0.01), 3, 'an idle loop: the turns that a datagram needs');
+  t.equal(await turnsAfter(4, 0.01), 3);
+  t.equal(await turnsAfter(2, 0.5), 12, 'a loop that is busy: a quarter of the time for the work');
+  t.equal(await turnsAfter(0.1, 0.5), 3);
+  t.equal(await turnsAfter(1000, 0.5), 20, 'work that waited: at most ten milliseconds');
 });
