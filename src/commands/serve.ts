@@ -127,6 +127,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
       return handed;
     },
     outliving: (name, mostOctets) => openOutlivingFile(process.env, name, mostOctets),
+    onAnswering: (replies) => setWorkFlags(systemTimers, replies),
     memory: openOwnMemory,
     hostName: hostname(),
     version,
@@ -162,7 +163,6 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     exitSoon(EXIT.finding, processLog);
     return EXIT.finding;
   }
-  setWorkFlags(systemTimers, () => daemon.replies());
   inBackground('other', appendToOutput);
   inBackground('other', () => announce(daemon, manager, ended.promise));
   if (process.connected) process.send?.('answering'); // to the sandbox that started this server

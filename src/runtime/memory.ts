@@ -194,7 +194,7 @@ export function loadWithNodesCode(): void {
 }
 
 /**
- * Sets the flags of a server at work, once no module is being loaded.
+ * Sets the flags of a server at work, as soon as it answers. What is loaded from then on is loaded by `loadLate`.
  *
  * @param replies how many replies the server has sent
  */
