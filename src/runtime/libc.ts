@@ -24,6 +24,7 @@
  * callback only notes that a descriptor is readable, and the next phase of the loop reads it.
  */
 import { constants, endianness } from 'node:os';
+import { beginTurn, inTurn } from './clock.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -346,6 +347,7 @@ function createWatching({ lib, calls, pointer }: OpenLibrary, loop: () => bigint
   const onReadable = lib.registerCallback(
     { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
     (handle, status) => {
+      beginTurn();
       const one = typeof handle === 'bigint' ? watched.get(handle) : undefined;
       if (one === undefined) return;
       if (status < 0) one.hasStopped = true;
@@ -365,7 +367,7 @@ function createWatching({ lib, calls, pointer }: OpenLibrary, loop: () => bigint
     function run(): void {
       one.isDue = false;
       if (one.isClosed) return;
-      take();
+      inTurn(take);
       if (!one.hasStopped || one.isClosed) return;
       one.hasStopped = false;
       calls.uv_poll_start(at, UV_READABLE, onReadable);

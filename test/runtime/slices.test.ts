@@ -1,5 +1,6 @@
 /** A pause against the real loop: who waits on a socket is served in it, wherever in a turn of the loop it begins. */
 import t from 'tap';
+import { shareOfTurn } from '../../src/runtime/clock.ts';
 import { socketName } from '../../src/runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
 import { inSlices, pauseUntilIdle, type Steps, systemPause, Turnstile } from '../../src/runtime/slices.ts';
@@ -39,6 +40,42 @@ t.test(
       watch[Symbol.dispose]();
       libc.close(fd);
       libc.close(client.fd);
+    }
+  },
+);
+
+t.test(
+  'sockets that are readable together share the time of the turn',
+  { skip: calls.kind !== 'available' && calls.reason },
+  async (t) => {
+    if (calls.kind !== 'available') return;
+    const { libc } = calls;
+    const batch = libc.batch(4, 512);
+    const shares: number[] = [];
+    const sockets = [0, 1, 2].map(() => {
+      const { fd, port } = libc.open(4, LOOPBACK, 0, { bufferOctets: 65_536 });
+      const watch = libc.watch(fd, () => {
+        shares.push(shareOfTurn(2));
+        batch.receive(fd);
+        const untilMs = performance.now() + 3;
+        while (performance.now() < untilMs); // as long as a collection of V8 takes
+      });
+      return { fd, watch, sender: libc.connect(4, 0, socketName(4, LOOPBACK, port)) };
+    });
+    const ask = async () => {
+      shares.length = 0;
+      for (const { sender } of sockets)
+        if (sender.kind === 'connected') libc.send(sender.fd, Uint8Array.of(1));
+      while (shares.length < sockets.length) await systemPause();
+    };
+    for (const turn of ['a turn', 'another']) {
+      await ask();
+      t.strictSame(shares, [2, 0.25, 0.25], turn);
+    }
+    for (const { fd, watch, sender } of sockets) {
+      watch[Symbol.dispose]();
+      libc.close(fd);
+      if (sender.kind === 'connected') libc.close(sender.fd);
     }
   },
 );

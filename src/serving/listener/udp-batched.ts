@@ -12,6 +12,7 @@
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/message.ts';
 import { isSix, isWildcard, socketText } from '../../protocol/words/address-text.ts';
+import { shareOfTurn } from '../../runtime/clock.ts';
 import { BATCH, type DatagramBatch, INFO_WORDS, type Libc, NAME_WORDS } from '../../runtime/datagrams.ts';
 import { PENDING } from '../turn.ts';
 import { parseClientAddress } from './clients.ts';
@@ -28,7 +29,8 @@ const SLOT_OCTETS = 4096;
 const TURN_BUDGET = 256;
 /**
  * The longest such turn: a query that goes to an upstream takes ten times as long as an answer from the cache. Replies, deadlines
- * and TCP have a millisecond each in the same turn: five in all are asked. With one for queries an endpoint answer took a tenth more.
+ * and TCP have a millisecond each in the same turn, and all of them three together (clock.ts). With one for queries an endpoint
+ * answer took a tenth more.
  */
 const TURN_MS = 2;
 
@@ -182,7 +184,7 @@ export class BatchedUdpListener implements UdpListener {
     if (open === undefined || this.#drain.isClosing) return;
     const { clock } = this.#context;
     let nowMs = clock.monotonicMs();
-    const untilMs = nowMs + TURN_MS;
+    const untilMs = nowMs + shareOfTurn(TURN_MS);
     let taken = 0;
     for (let count = 1; this.#load.isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count) {
       if (taken > 0 && this.#nowMs >= untilMs) return;
