@@ -11,7 +11,10 @@ export interface OwnMemory {
    * from the file again when the process needs it. Takes a fifth of a millisecond.
    */
   dropProgram(): void;
-  /** Freed memory that glibc keeps in holes, such as that of ended threads. Takes some milliseconds where there is much of it. */
+  /**
+   * Freed memory that glibc keeps in holes, such as that of ended threads. A thread of libuv's pool does it, soon: where there are many
+   * holes it takes 5 to 40 ms. Does nothing while that thread is still at it.
+   */
   trim(): void;
 }
 
@@ -19,19 +22,33 @@ export interface OwnMemory {
 export async function openOwnMemory(): Promise<OwnMemory | undefined> {
   if (process.platform !== 'linux') return undefined;
   try {
-    const { dlopen } = await import('node:ffi');
+    const ffi = await import('node:ffi');
     const { readFile } = await import('node:fs/promises');
-    const { functions } = dlopen(null, {
-      malloc_trim: { arguments: ['uint64'], return: 'int32' },
+    const { functions, lib } = ffi.dlopen(null, {
       madvise: { arguments: ['uint64', 'uint64', 'int32'], return: 'int32' },
+      malloc: { arguments: ['uint64'], return: 'pointer' },
+      uv_req_size: { arguments: ['int32'], return: 'uint64' },
+      uv_queue_work: { arguments: ['pointer', 'pointer', 'pointer', 'pointer'], return: 'int32' },
     });
     const program = cleanMappings(await readFile('/proc/self/smaps', 'utf8'), process.execPath);
+    const loop = ffi.getCurrentEventLoop();
+    const trimAll = lib.getSymbol('malloc_trim');
+    const setData = lib.getSymbol('uv_req_set_data');
+    // Never freed: the pool may be at it when the process ends. No function of ours is called: the loop turns a little more while the
+    // process ends. Each gets the request first. malloc_trim(3) takes it for the octets to leave above the heap, and leaves them to
+    // free(3), which trims these itself; uv_req_set_data puts the status of the work, 0, into the first field of the request.
+    let request = 0n;
+    let isInPool = false;
     return {
       dropProgram() {
         for (const { start, end } of program) functions.madvise(start, end - start, MADV_DONTNEED);
       },
       trim() {
-        functions.malloc_trim(0n);
+        request ||= functions.malloc(functions.uv_req_size(UV_WORK));
+        if (request === 0n) return;
+        if (isInPool && ffi.getUint64(request) === IN_POOL) return;
+        ffi.setUint64(request, 0, IN_POOL);
+        isInPool = functions.uv_queue_work(loop, request, trimAll, setData) === 0;
       },
     };
   } catch {
@@ -39,12 +56,14 @@ export async function openOwnMemory(): Promise<OwnMemory | undefined> {
   }
 }
 
+/** Of libuv's `uv_req_type`. */
+const UV_WORK = 7;
+/** What the request has until the work is done. */
+const IN_POOL = 2n ** 64n - 1n;
+
 /** A server that nobody restarts. */
 const PROGRAM_EVERY_MS = 300_000;
-/**
- * V8 compiles what has become hot, and leaves some 20 MiB in holes of glibc: they must not be there when the answer cache is full.
- * A call takes 0.1 ms, 0.3 to 0.7 in a flood, and 3 to 6 after such a compilation.
- */
+/** V8 compiles what has become hot, and leaves some 20 MiB in holes of glibc: they must not be there when the answer cache is full. */
 const HOLES_EVERY_MS = 3_000;
 
 const THREAD_LOADS_MS = 300;

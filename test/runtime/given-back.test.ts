@@ -2,8 +2,11 @@
  * When memory goes back to the system, and which mappings of the program may be dropped: a page that the process has written to,
  * or relocated, would be lost.
  */
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import v8 from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
@@ -78,6 +81,38 @@ t.test('the process goes on without its pages', { skip: process.platform !== 'li
   const { X509Certificate } = await import('node:crypto');
   t.throws(() => new X509Certificate('none'), 'code that was never run before runs');
   t.ok(JSON.stringify(Intl.supportedValuesOf('currency')).length > 100, 'and so does data');
+});
+
+t.test('holes go back by a thread of the pool', { skip: process.platform !== 'linux' }, async (t) => {
+  const script = `
+    import { pbkdf2 } from 'node:crypto';
+    import { dlopen } from 'node:ffi';
+    import { readFileSync } from 'node:fs';
+    const { openOwnMemory } = await import(${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'runtime', 'memory.ts'))});
+    const memory = await openOwnMemory();
+    const residentMib = () => Number(/^Rss: +(\\d+)/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))[1]) / 1024;
+    const { functions: c } = dlopen(null, {
+      malloc: { arguments: ['uint64'], return: 'pointer' },
+      memset: { arguments: ['pointer', 'int32', 'uint64'], return: 'pointer' },
+      free: { arguments: ['pointer'], return: 'void' },
+    });
+    const blocks = Array.from({ length: 2_000 }, () => c.malloc(32_768n));
+    for (const block of blocks) c.memset(block, 1, 32_768n);
+    for (const [at, block] of blocks.entries()) if (at % 10 !== 9) c.free(block);
+    const withHoles = residentMib();
+    let isBusy = true;
+    pbkdf2('', '', 1_000_000, 8, 'sha512', () => (isBusy = false)); // the pool has one thread
+    memory.trim();
+    memory.trim();
+    const called = { isBusy, givenBack: withHoles - residentMib() };
+    while (isBusy || withHoles - residentMib() < 40) await new Promise((resolve) => setTimeout(resolve, 20));
+    memory.trim();
+    console.log(JSON.stringify(called));`;
+  const options = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script];
+  const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+  const { stdout } = await promisify(execFile)(process.execPath, options, { env });
+  const { isBusy, givenBack } = JSON.parse(stdout);
+  t.ok(isBusy && givenBack < 20, `${givenBack} MiB at once: the loop went on`);
 });
 
 t.test('memory goes back when the start is over, when a room says so, and from time to time', async (t) => {
