@@ -163,6 +163,7 @@ export class Daemon {
     await pause();
     const routes = await inSlices(routesOf(config), pause);
     await pause();
+    await loadNeeds(pause, forwarder.needsOf(routes.groups));
     const rules = await inSlices(resolverRules(config, routes), pause);
     await pause();
     const readers = new ClientAccess(config.admin.allow);
@@ -173,7 +174,6 @@ export class Daemon {
     this.warnOfOwnUpstreams(routes);
     intake.reconfigure(intakeNext);
     slots.reconfigure(config.limits.tcp);
-    await loadNeeds(pause, forwarder.needsOf(routes.groups));
     const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, config.forward), pause);
     await pause();
     const changed = await inSlices(changedZones(routesBefore, routes), pause);

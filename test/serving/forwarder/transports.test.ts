@@ -92,7 +92,8 @@ t.test(
 
 t.test('an operator writes it, a query takes it, and the status names it', async (t) => {
   SCHEMES.set('pigeon', { port: 7353, words: 'DNS by pigeon' });
-  MADE_UP['pigeon'] = { roundTrips: 4, isEncrypted: true };
+  let needed = 0;
+  MADE_UP['pigeon'] = { roundTrips: 4, isEncrypted: true, needs: [() => needed++] };
   t.teardown(() => SCHEMES.delete('pigeon') && delete MADE_UP['pigeon']);
   const zone = '{ name: loft.example.com, forwardTo: ["pigeon://10.9.9.9#loft.example"] }';
   const site = await VirtualSite.open(t.testdir(), `zones: [${zone}]`);
@@ -104,5 +105,11 @@ t.test('an operator writes it, a query takes it, and the status names it', async
     { upstream: /.*/, exchanges: { pigeon: 0 } },
     { upstream: 'pigeon://10.9.9.9:7353#loft.example', exchanges: { pigeon: 1, udp: 0 } },
   ]);
+  await site.daemon.reload();
+  t.equal(
+    needed,
+    1,
+    'a reload loads what it needs, before it changes anything: here there is no address to listen on',
+  );
   await site.close();
 });
