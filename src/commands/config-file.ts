@@ -5,11 +5,12 @@
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import type { Config, ZoneConfig } from '../config/config.ts';
+import type { Config, LoadedConfig, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { frozen, MAX_OCTETS, type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { endThread, refusesThread } from '../runtime/background.ts';
-import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
+import { JsonList } from '../runtime/json-list.ts';
+import { atOnce, type Pause, systemPause } from '../runtime/slices.ts';
 import { readAcceptedConfig } from './accepted-config.ts';
 import { encodeCheckedConfig, readCheckedConfig, readOwnFile } from './checked-config.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
@@ -22,7 +23,7 @@ import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
 export async function readConfig(
   file: string | undefined,
   environment: Readonly<Record<string, string>> = {},
-): Promise<Config> {
+): Promise<LoadedConfig> {
   const request = requestFor(file);
   // it loads the reader of YAML and all declarations, which most starts do not need
   const { loadConfig } = await import('../config/config.ts');
@@ -77,10 +78,10 @@ export async function readConfigForStart(
   const octets = await reading.catch(() => undefined);
   try {
     const origin = octets && program !== undefined ? { request, octets, program } : undefined;
-    const kept = origin && (await soonOrNever(readCheckedConfig(origin, readOwnFile)));
-    if (kept !== undefined) return { config: kept, octets };
+    const checked = origin && (await soonOrNever(readCheckedConfig(origin, readOwnFile)));
+    if (checked !== undefined) return { config: kept(checked), octets };
     const { loadConfig } = await import('../config/config.ts');
-    const config = await loadConfig({ ...request, readFile: () => reading });
+    const config = kept(await loadConfig({ ...request, readFile: () => reading }));
     if (origin === undefined) return { config, octets };
     return { config, octets, composeKept: (pause) => encodeCheckedConfig(origin, config, pause) };
   } catch (error) {
@@ -111,7 +112,7 @@ async function acceptedBefore(
   if (accepted === undefined || Buffer.compare(accepted, refused) === 0) return undefined;
   try {
     const { loadConfig } = await import('../config/config.ts');
-    return await loadConfig({ ...request, readFile: async () => accepted });
+    return kept(await loadConfig({ ...request, readFile: async () => accepted }));
   } catch (error) {
     if (error instanceof ConfigError) return undefined; // the faults of a variable have been printed with those of the file
     throw error;
@@ -188,8 +189,8 @@ export class ConfigReader implements Disposable {
     });
     const outcome = await this.#outcomeOf(worker);
     if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults, outcome.count);
-    const zones = await inSlices(zonesOf(outcome.zones), this.#pause);
-    const config = Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
+    const zones = Object.freeze(new JsonList<ZoneConfig>(outcome.zones, frozen));
+    const config = Object.freeze({ ...frozen(outcome.others), zones });
     if (outcome.octets !== undefined) this.#texts.set(config, outcome.octets);
     return config;
   }
@@ -229,13 +230,7 @@ export class ConfigReader implements Disposable {
   }
 }
 
-const OCTETS_PER_STEP = 1024; // some microseconds of parsing
-
-function* zonesOf(texts: readonly string[]): Steps<ZoneConfig[]> {
-  const zones: ZoneConfig[] = [];
-  for (const text of texts) {
-    zones.push(frozen(JSON.parse(text)));
-    for (let octets = 0; octets < text.length; octets += OCTETS_PER_STEP) yield;
-  }
-  return zones;
+/** As the server keeps it. */
+function kept(config: Config): Config {
+  return Object.freeze({ ...config, zones: atOnce(JsonList.of(config.zones, frozen)) });
 }

@@ -8,16 +8,18 @@ import { type Config, type LoadRequest, loadConfig } from '../config/config.ts';
 import { ConfigError, type ConfigErrorCode, type Fault, SHOWN_FAULTS } from '../config/fault.ts';
 import { type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { yieldToQueries } from '../runtime/background.ts';
+import { buffersOf, JsonList, type JsonParts } from '../runtime/json-list.ts';
+import { atOnce } from '../runtime/slices.ts';
 
 /** The thread's input. */
 export type ReadRequest = Pick<LoadRequest, 'file' | 'explicit' | 'environment' | 'ownAddresses'>;
 
-/** Each zone is a JSON text of its own, because the server takes thousands of zones in pieces. */
 export type ReadOutcome =
   | {
       readonly kind: 'config';
       readonly others: Omit<Config, 'zones'>;
-      readonly zones: readonly string[];
+      /** Of a `JsonList`: the server takes thousands of zones without making an object of any. */
+      readonly zones: JsonParts;
       /** The text of the file, where there is a file. */
       readonly octets: Uint8Array | undefined;
     }
@@ -36,7 +38,8 @@ export type ThreadMessage = { readonly kind: 'read' } | ReadOutcome;
 if (parentPort !== null) {
   yieldToQueries();
   // the assertion: config-file.ts alone starts this program
-  parentPort.postMessage(await read(workerData as ReadRequest));
+  const outcome = await read(workerData as ReadRequest);
+  parentPort.postMessage(outcome, outcome.kind === 'config' ? buffersOf(outcome.zones) : []);
 }
 
 async function read(request: ReadRequest): Promise<ReadOutcome> {
@@ -49,7 +52,7 @@ async function read(request: ReadRequest): Promise<ReadOutcome> {
       return text;
     };
     const { zones, ...others } = await loadConfig({ ...request, readFile });
-    return { kind: 'config', others, zones: zones.map((zone) => JSON.stringify(zone)), octets };
+    return { kind: 'config', others, zones: atOnce(JsonList.of(zones)).parts, octets };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { code, faults, count } = error;

@@ -77,14 +77,16 @@ export const schema = into(
 );
 
 /** Checked and frozen, with units in the names of its options. */
-export type Config = OptionsOf<typeof schema> & {
+export type LoadedConfig = OptionsOf<typeof schema> & {
   /** Settings that come only from the environment. */
   readonly outbound: OutboundConfig;
   /** By key, as JSON: what counts from the start of the process on, whatever a reload brings. */
   readonly untilRestart: Readonly<Record<string, string>>;
 };
+/** A server keeps the zones, of which there may be thousands, as octets (`JsonList`). */
+export type Config = Omit<LoadedConfig, 'zones'> & { readonly zones: Iterable<ZoneConfig> };
 export type ClusterConfig = Config['clusters'][number];
-export type ZoneConfig = Config['zones'][number];
+export type ZoneConfig = LoadedConfig['zones'][number];
 
 export interface LoadRequest {
   /** Path of the file. Without a path and without `text`, only the environment counts. */
@@ -100,7 +102,7 @@ export interface LoadRequest {
 }
 
 /** @throws {ConfigError} with every fault that could be found, and nothing else. */
-export async function loadConfig(request: LoadRequest): Promise<Config> {
+export async function loadConfig(request: LoadRequest): Promise<LoadedConfig> {
   const variables = readVariables(schema, request.environment);
   const source = await sourceOf(request, variables.overrides.length > 0);
   const file = nameOf(request, source);
@@ -117,7 +119,7 @@ export async function loadConfig(request: LoadRequest): Promise<Config> {
   const { outbound, faults: outboundFaults } = readOutbound(request.environment);
   const config =
     settings &&
-    frozen<Config>({
+    frozen<LoadedConfig>({
       ...optionsOf(schema, settings),
       outbound,
       untilRestart: restartValues(schema, settings),

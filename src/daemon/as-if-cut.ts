@@ -48,7 +48,7 @@ function* asIfCut(
     retained.tryOne(name, qtype, done);
     yield;
   }
-  const isByRule = yield* failsWhileDisconnected(disconnectedRules(inForce.config));
+  const isByRule = yield* failsWhileDisconnected(disconnectedRules(inForce.config, inForce.routes));
   let [failByRule, untried] = [0, 0];
   for (const { name, qtype } of failedNames.since(startedMs - DAY_MS)) {
     if (isByRule(name)) failByRule++;

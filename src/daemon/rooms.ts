@@ -151,7 +151,8 @@ function buildOutageRooms(
     clock,
     timers,
     log,
-    byPolicy: (names) => atOnce(failsWhileDisconnected(disconnectedRules(inForce.config), names)),
+    byPolicy: (names) =>
+      atOnce(failsWhileDisconnected(disconnectedRules(inForce.config, inForce.routes), names)),
     retained: () => inForce.config.retain,
     onChange: (change) => {
       stores().ledger.record({ kind: 'drill', ...change });

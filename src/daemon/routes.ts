@@ -2,13 +2,15 @@
  * Computes the route of each name from the configuration, once. In steps, because there may be thousands of zones and queries
  * must not wait.
  */
-import type { Config } from '../config/config.ts';
+import type { Config, ZoneConfig } from '../config/config.ts';
 import type { SocketAddress } from '../config/kinds/address.ts';
+import { NameMap } from '../protocol/wire/name-map.ts';
 import { isLoopbackText } from '../protocol/words/address-text.ts';
+import { JsonList } from '../runtime/json-list.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/exchange.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
-import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
+import type { DisconnectedRulesOptions, ForwardedZone } from '../serving/local-zones/disconnected-rules.ts';
 import type { SiteNames } from '../serving/local-zones/local-zones.ts';
 
 export interface Routes {
@@ -21,8 +23,11 @@ export interface Routes {
   readonly acrossLink: ReadonlySet<string>;
   /** A text that says which upstreams the server asks about which names. After a restart, answers of other upstreams may be wrong. */
   readonly scope: string;
-  /** Each zone as text, by its name: a reload compares them. */
-  readonly texts: ReadonlyMap<string, string>;
+  readonly forwarded: readonly ForwardedZone[];
+  /** Each zone as text: a reload compares them. */
+  readonly zones: JsonList<ZoneConfig>;
+  /** By its name where a zone is in the list. */
+  readonly positions: NameMap<number>;
 }
 
 /** The group for names without a rule of their own. */
@@ -37,7 +42,10 @@ export function* routesOf(config: Config): Steps<Routes> {
   const scopes: string[] = [];
   const defaults = new Set<string>();
   const usual = textOf(defaultGroup(config));
-  const texts = new Map<string, string>();
+  const zones = yield* JsonList.of(config.zones);
+  const positions = new NameMap<number>();
+  let position = 0;
+  const forwarded: ForwardedZone[] = [];
   const add = (group: UpstreamGroup): void => {
     groups.push(group);
     if (textOf(group) === usual) defaults.add(group.name);
@@ -52,12 +60,16 @@ export function* routesOf(config: Config): Steps<Routes> {
   add(all);
   const ofSite = siteGroup(config, all);
   if (ofSite !== undefined && ofSite !== all) add(ofSite);
-  for (const zone of config.zones) {
-    texts.set(zone.name, JSON.stringify(zone));
-    if ('forwardTo' in zone) add(zone.forwardTo);
+  for (const zone of zones) {
+    positions.set(zone.name, position++);
+    if ('forwardTo' in zone) {
+      add(zone.forwardTo);
+      forwarded.push(zone);
+    }
     yield;
   }
-  return { groups, defaults, upstreams, acrossLink, scope: `[${scopes.join(',')}]`, texts };
+  const scope = `[${scopes.join(',')}]`;
+  return { groups, defaults, upstreams, acrossLink, scope, forwarded, zones, positions };
 }
 
 function textOf({ upstreams }: UpstreamGroup): string {
@@ -67,22 +79,25 @@ function textOf({ upstreams }: UpstreamGroup): string {
 /** Finds the zones whose rule is new, changed or gone. Changed default upstreams change no zone: all of them give the same answers. */
 export function* changedZones(before: Routes, after: Routes): Steps<readonly string[]> {
   const changed: string[] = [];
-  for (const [name, text] of after.texts) {
-    if (before.texts.get(name) !== text) changed.push(name);
+  for (let index = 0; index < after.zones.length; index++) {
+    const { name } = after.zones.at(index);
+    const position = before.positions.get(name);
+    if (position === undefined || !(yield* after.zones.same(index, before.zones, position)))
+      changed.push(name);
     yield;
   }
-  for (const name of before.texts.keys()) {
-    if (!after.texts.has(name)) changed.push(name);
+  for (const { name } of before.zones) {
+    if (!after.positions.has(name)) changed.push(name);
     yield;
   }
   return changed;
 }
 
 /** Options for the rules that answer while upstreams are gone: for forwarding zones, and for EC2's own names of the configured Regions. */
-export function disconnectedRules(config: Config): DisconnectedRulesOptions {
-  const { zones, clusters } = config;
+export function disconnectedRules(config: Config, { forwarded }: Routes): DisconnectedRulesOptions {
+  const { clusters } = config;
   return {
-    zones: zones.filter((zone) => 'forwardTo' in zone),
+    zones: forwarded,
     regions: [...new Set(clusters.flatMap(({ region }) => region ?? []))],
     areSiteNamesAsked: siteGroup(config, defaultGroup(config)) !== undefined,
     vpcs: clusters.flatMap(({ region, vpcNetworks }) =>

@@ -137,7 +137,7 @@ export function* resolverRules(config: Config, routes: Routes): Steps<ResolverRu
       rules: config.zones,
       siteNames: siteNames(config, defaultGroup(config)),
     }),
-    disconnected: yield* DisconnectedRules.building(disconnectedRules(config)),
+    disconnected: yield* DisconnectedRules.building(disconnectedRules(config, routes)),
     identity: new Identity(config.identity),
     defaultRoute: defaultGroup(config),
     // a zone that the operator sends to other servers is answered by those for as long as they answer

@@ -223,15 +223,24 @@ export function* jsonTexts(value: unknown, form: TextForm = { indent: '  ' }, de
     yield (JSON.stringify(value, replacer, indent) ?? 'null').replaceAll('\n', line);
     return;
   }
-  const isList = Array.isArray(value);
+  const isList = isIterable(value); // an array, or a list that is kept as octets (json-list.ts)
+  const entries = isList ? numbered(value) : Object.entries(value);
   const [open, close] = isList ? '[]' : '{}';
   const colon = indent === '' ? ':' : ': ';
   let isEmpty = true;
-  for (const [key, item] of Object.entries(value)) {
+  for (const [key, item] of entries) {
     if (!isList && item === undefined) continue;
     yield `${isEmpty ? open : ','}${line}${indent}${isList ? '' : `${JSON.stringify(key)}${colon}`}`;
     yield* jsonTexts(item, form, depth + 1);
     isEmpty = false;
   }
   yield isEmpty ? `${open}${close}` : `${line}${close}`;
+}
+
+function isIterable(value: object): value is Iterable<unknown> {
+  return Symbol.iterator in value;
+}
+
+function* numbered(items: Iterable<unknown>): Iterable<readonly [string, unknown]> {
+  for (const item of items) yield ['', item];
 }

@@ -1,12 +1,12 @@
 import t from 'tap';
-import type { Config } from '../../src/config/config.ts';
+import type { LoadedConfig } from '../../src/config/config.ts';
 import { load, SMALLEST } from './loading.ts';
 
 interface Case {
   readonly name: string;
   readonly text?: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly of: (config: Config) => unknown;
+  readonly of: (config: LoadedConfig) => unknown;
   readonly is: unknown;
 }
 

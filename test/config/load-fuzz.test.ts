@@ -187,7 +187,7 @@ t.test(
         const zone = `${SMALLEST}zones: [{name: corp.example, records: [${JSON.stringify(record)}]}]\n`;
         try {
           const [found] = (await load(zone)).zones;
-          const read = found !== undefined && 'records' in found ? found.records[0] : undefined;
+          const [read] = found !== undefined && 'records' in found ? found.records : [];
           return read?.owner.endsWith('corp.example') === true && read.ttlSeconds >= 1;
         } catch (error) {
           return error instanceof ConfigError && error.faults.every(({ message }) => message !== '');

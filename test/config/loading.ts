@@ -1,5 +1,5 @@
 /** Loads configurations from text, without a file system and without this machine's own environment. */
-import { type Config, loadConfig } from '../../src/config/config.ts';
+import { type LoadedConfig, loadConfig } from '../../src/config/config.ts';
 import { ConfigError, formatFaults } from '../../src/config/fault.ts';
 
 export interface Surroundings {
@@ -10,13 +10,13 @@ export interface Surroundings {
 export function load(
   text: string,
   { environment = {}, ownAddresses = [] }: Surroundings = {},
-): Promise<Config> {
+): Promise<LoadedConfig> {
   const readFile = () => Promise.reject(new Error('a test with its text at hand reads no file'));
   return loadConfig({ file: 'f.yaml', explicit: true, text, environment, ownAddresses, readFile });
 }
 
 /** The error of a text that must not load. */
-export async function errorOf(loading: Promise<Config>): Promise<ConfigError> {
+export async function errorOf(loading: Promise<LoadedConfig>): Promise<ConfigError> {
   try {
     await loading;
   } catch (error) {

@@ -171,8 +171,9 @@ zones:
   - { name: amazonaws.eu, whileDisconnected: stale }
 clusters: [{ name: a, region: us-west-2 }]
 `);
+    const routes = atOnce(routesOf(config));
     const failing = (names?: readonly string[]) =>
-      atOnce(failsWhileDisconnected(disconnectedRules(config), names));
+      atOnce(failsWhileDisconnected(disconnectedRules(config, routes), names));
     const fails = failing();
     for (const [name, want] of [
       ['failing.example', true],
@@ -258,7 +259,7 @@ t.test('reverse names are worked out in the networks that are named, each in its
   const config = await load(`upstreams: [10.0.0.2]
 clusters: [{ name: a, region: us-west-2, vpcNetworks: [10.0.0.0/16, 10.1.0.0/16] }, { name: b, region: us-east-1 }]
 `);
-  t.match(disconnectedRules(config), {
+  t.match(disconnectedRules(config, atOnce(routesOf(config))), {
     regions: ['us-west-2', 'us-east-1'],
     vpcs: [
       { region: 'us-west-2', cidr: '10.0.0.0/16' },

@@ -35,7 +35,7 @@ export function configFindings(config: Config): readonly Finding[] {
 function deniedSiteNames(config: Config): readonly Finding[] {
   if (config.forward.siteNames === 'never' || siteGroup(config, defaultGroup(config)) !== undefined)
     return [];
-  const zones = config.zones.map(({ name }) => name);
+  const zones = Array.from(config.zones, ({ name }) => name);
   const denied = SPECIAL_NAMES.filter(
     ({ name, isOfSite }) => isOfSite && !zones.some((zone) => isAtOrUnder(name, zone)),
   );

@@ -41,7 +41,7 @@ export interface UpstreamAnswer {
 /** Asks every upstream once, side by side. */
 export async function askUpstreams({ config, endpoints }: Site): Promise<readonly UpstreamAnswer[]> {
   const endpoint = endpoints.find(({ name }) => name !== undefined)?.name;
-  const ofZones = config.zones.flatMap((zone) =>
+  const ofZones = [...config.zones].flatMap((zone) =>
     'forwardTo' in zone ? zone.forwardTo.upstreams.map((upstream) => ({ upstream, name: zone.name })) : [],
   );
   const defaults = config.upstreams.map((upstream) => ({ upstream, name: endpoint ?? '.' }));

@@ -157,10 +157,10 @@ export interface UpstreamGroup {
 export type ZoneOptions = { readonly name: string } & (
   | {
       readonly forwardTo: UpstreamGroup;
-      readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | readonly ZoneRecord[] | undefined;
+      readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | Iterable<ZoneRecord> | undefined;
     }
   | { readonly answer: 'nxdomain' | 'servfail' | 'refused' }
-  | { readonly records: readonly ZoneRecord[] }
+  | { readonly records: Iterable<ZoneRecord> }
 );
 
 type ZoneSettings = OptionsOf<typeof zone>;

@@ -4,7 +4,7 @@
  */
 import { Packet } from 'dns2';
 import { CLASS, RCODE, type ResourceRecord, TYPE } from '../words/codes.ts';
-import { nameToWire } from '../words/name.ts';
+import { MAX_NAME_OCTETS, nameToWire } from '../words/name.ts';
 import { HEADER_OCTETS, putUint32, uint16At } from './message.ts';
 import type { LocalAnswer } from './reply.ts';
 import { indexResponse } from './response.ts';
@@ -190,10 +190,21 @@ function composed(
   return composeLocalAnswer({ rcode, name: STAND_IN, answers, authorities });
 }
 
+/** Answers with the first serial by their TTL and the octets of the apex: zones whose names are as long share them. */
+const shared = new Map<number, ApexAnswers>();
+
 /** Composes the answers of the zone at `apex`, which is in normal form. Each answer has this TTL. */
 export function apexAnswers(apex: string, ttlSeconds = LOCAL_TTL_SECONDS, serial = 1): ApexAnswers {
+  const octets = nameToWire(apex).length;
+  if (serial !== 1) return answersFor(octets, ttlSeconds, serial);
+  const key = ttlSeconds * (MAX_NAME_OCTETS + 1) + octets;
+  const known = shared.get(key) ?? answersFor(octets, ttlSeconds, serial);
+  shared.set(key, known);
+  return known;
+}
+
+function answersFor(composedNameOctets: number, ttlSeconds: number, serial: number): ApexAnswers {
   const standIn = standInFor(ttlSeconds);
-  const composedNameOctets = nameToWire(apex).length;
   const withSoa = (answer: LocalAnswer): LocalAnswer => {
     return { ...answer, octets: withSerial(answer.octets, serial), composedNameOctets };
   };

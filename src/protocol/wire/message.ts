@@ -1,12 +1,11 @@
 /**
  * What every message is made of: the twelve octets that it starts with (RFC 1035 section 4.1.1), 16- and 32-bit integers, and
  * names. In a message a name may end in a compression pointer (RFC 1035 section 4.1.4): whether a name is whole, whether two names
- * are equal, whether a name lies under another. Below: the hash of a name, and the map by which tables find the name of a query,
- * exactly or by its longest suffix, without a string. All work is bounded. No reader of octets here throws; each says how it
+ * are equal, whether a name lies under another. Below: the hash by which tables find the name of a query. All work is bounded. No reader of octets here throws; each says how it
  * treats octets after the end.
  */
 import { fillRandom } from '../../runtime/random.ts';
-import { LOWER_CASE, MAX_NAME_OCTETS, nameToWire } from '../words/name.ts';
+import { LOWER_CASE, MAX_NAME_OCTETS } from '../words/name.ts';
 
 export const HEADER_OCTETS = 12;
 /** Of a record, after its owner: TYPE, CLASS, TTL, RDLENGTH (RFC 1035 section 3.2.1). */
@@ -327,16 +326,27 @@ export function hashName(wire: Uint8Array): number {
 
 /** Whether the lower-cased suffix of `depth` labels of a query's name is `wire` (lower case). */
 export function suffixEquals(query: AskedName, depth: number, wire: Uint8Array): boolean {
+  return isSuffix(query, depth, wire, 0, wire.length);
+}
+
+/** As `suffixEquals`, for the name in `names` from `start` to `end`. */
+export function isSuffix(
+  query: AskedName,
+  depth: number,
+  names: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
   const from = query.nameStart + (query.labelStarts[depth] ?? 0);
-  if (query.nameEnd - from !== wire.length) return false;
-  for (let i = 0; i < wire.length; i++) {
-    if (LOWER_CASE[query.octets[from + i] ?? 0] !== wire[i]) return false;
+  if (query.nameEnd - from !== end - start) return false;
+  for (let at = start; at < end; at++) {
+    if (LOWER_CASE[query.octets[from + at - start] ?? 0] !== names[at]) return false;
   }
   return true;
 }
 
 /** The name of a `Query`. */
-interface AskedName {
+export interface AskedName {
   readonly octets: Uint8Array;
   readonly nameStart: number;
   readonly nameEnd: number;
@@ -360,76 +370,4 @@ export function questionKey(
   const aspects = qtype | (dnssecOk ? 0x1_0000 : 0) | (checkingDisabled ? 0x2_0000 : 0) | (qclass << 18);
   // an odd factor keeps different aspects different
   return nameHash ^ Math.imul(aspects, 0x9e3779b1);
-}
-
-interface Entry<V> {
-  readonly wire: Uint8Array;
-  readonly depth: number;
-  value: V;
-  next: Entry<V> | undefined;
-}
-
-/** Maps domain names to values. */
-export class NameMap<V> {
-  readonly #entries = new Map<number, Entry<V>>();
-  /** Names in the map by their number of labels: a depth without names is not searched. */
-  readonly #namesAtDepth = new Uint32Array(128);
-  #deepest = 0;
-
-  /** `name` is a text in normal form or with any case; a later value replaces an earlier one. */
-  set(name: string, value: V): this {
-    const wire = nameToWire(name);
-    const hash = hashName(wire);
-    const first = this.#entries.get(hash);
-    for (let entry = first; entry !== undefined; entry = entry.next) {
-      if (Buffer.compare(entry.wire, wire) === 0) {
-        entry.value = value;
-        return this;
-      }
-    }
-    const depth = labelCount(wire);
-    this.#entries.set(hash, { wire, depth, value, next: first });
-    this.#namesAtDepth[depth] = (this.#namesAtDepth[depth] ?? 0) + 1;
-    this.#deepest = Math.max(this.#deepest, depth);
-    return this;
-  }
-
-  /** The value of the query's own name. */
-  exact(query: AskedName): V | undefined {
-    return this.#at(query, query.labelCount);
-  }
-
-  /** The value of the longest name in the map that is the query's name or an ancestor of it. */
-  closest(query: AskedName): V | undefined {
-    return this.#closest(query, query.labelCount);
-  }
-
-  /** The value of the longest name in the map that is an ancestor of the query's name. */
-  closestAbove(query: AskedName): V | undefined {
-    return this.#closest(query, query.labelCount - 1);
-  }
-
-  #closest(query: AskedName, labels: number): V | undefined {
-    for (let depth = Math.min(labels, this.#deepest); depth >= 0; depth--) {
-      const value = this.#at(query, depth);
-      if (value !== undefined) return value;
-    }
-    return undefined;
-  }
-
-  #at(query: AskedName, depth: number): V | undefined {
-    if (this.#namesAtDepth[depth] === 0) return undefined;
-    let entry = this.#entries.get(query.suffixHashes[depth] ?? 0);
-    while (entry !== undefined) {
-      if (entry.depth === depth && suffixEquals(query, depth, entry.wire)) return entry.value;
-      entry = entry.next;
-    }
-    return undefined;
-  }
-}
-
-function labelCount(wire: Uint8Array): number {
-  let count = 0;
-  for (let at = 0; (wire[at] ?? 0) !== 0; at += (wire[at] ?? 0) + 1) count++;
-  return count;
 }

@@ -18,10 +18,14 @@ export interface RecordFault {
 export interface ListedFault extends RecordFault {
   /** Its index in the list. */
   readonly index: number;
+  readonly record: ResourceRecord;
 }
 
+/** A set of names. */
+export type Names = Pick<ReadonlySet<string>, 'has'>;
+
 /** The zone below `apex` that holds `name`, which is at or under `apex`; `undefined` where that is the zone itself. */
-export function zoneBelow(name: string, apex: string, zones: ReadonlySet<string>): string | undefined {
+export function zoneBelow(name: string, apex: string, zones: Names): string | undefined {
   for (let at: string | undefined = name; at !== undefined && at !== apex; at = parentName(at))
     if (zones.has(at)) return at;
   return undefined;
@@ -33,15 +37,17 @@ export function zoneBelow(name: string, apex: string, zones: ReadonlySet<string>
  */
 export function* recordFaults(
   apex: string,
-  records: readonly ResourceRecord[],
-  zones: ReadonlySet<string>,
+  records: Iterable<ResourceRecord>,
+  zones: Names,
 ): Iterable<ListedFault | undefined> {
   const owners = new Map<string, Map<string, RecordSet>>();
-  for (const [index, record] of records.entries()) {
+  let index = 0;
+  for (const record of records) {
     const sets = owners.get(record.owner) ?? new Map<string, RecordSet>();
     owners.set(record.owner, sets);
     const fault = recordFault(record, apex) ?? cutFault(record, apex, zones) ?? clashOf(record, sets);
-    yield fault && { index, ...fault };
+    yield fault && { index, record, ...fault };
+    index++;
   }
   yield* aliasLoops(records);
 }
@@ -113,11 +119,7 @@ function textFault(strings: readonly string[]): RecordFault | undefined {
 }
 
 /** A record in a zone further down would never be asked for. */
-function cutFault(
-  { owner }: ResourceRecord,
-  apex: string,
-  zones: ReadonlySet<string>,
-): RecordFault | undefined {
+function cutFault({ owner }: ResourceRecord, apex: string, zones: Names): RecordFault | undefined {
   const cut = zoneBelow(owner, apex, zones);
   const fix = 'move the record to that zone, or remove one of the two';
   return cut === undefined ? undefined : { message: `the rule for zone ${cut} holds there`, fix };
@@ -153,15 +155,21 @@ function clashOf(record: ResourceRecord, sets: Map<string, RecordSet>): RecordFa
   return { message, fix: 'write fewer' };
 }
 
+interface Alias extends Pick<ListedFault, 'index' | 'record'> {
+  readonly target: string;
+}
+
 /** Aliases that lead back to themselves: each loop is reported once, at the first record that leads into it. */
-function* aliasLoops(records: readonly ResourceRecord[]): Iterable<ListedFault | undefined> {
-  const aliases = new Map<string, { readonly target: string; readonly index: number }>();
-  for (const [index, record] of records.entries()) {
-    if (record.type === 'CNAME') aliases.set(record.owner, { target: record.target, index });
+function* aliasLoops(records: Iterable<ResourceRecord>): Iterable<ListedFault | undefined> {
+  const aliases = new Map<string, Alias>();
+  let index = 0;
+  for (const record of records) {
+    if (record.type === 'CNAME') aliases.set(record.owner, { record, target: record.target, index });
+    index++;
     yield undefined;
   }
   const walked = new Map<string, string>(); // name to the owner whose walk came through it
-  for (const [owner, { index }] of aliases) {
+  for (const [owner, { index, record }] of aliases) {
     let name = owner;
     for (let at = aliases.get(name); at !== undefined && !walked.has(name); at = aliases.get(name)) {
       walked.set(name, owner);
@@ -172,6 +180,7 @@ function* aliasLoops(records: readonly ResourceRecord[]): Iterable<ListedFault |
     if (walked.get(name) === owner)
       yield {
         index,
+        record,
         message: 'an alias that leads into a loop',
         fix: 'point one of these aliases elsewhere',
       };

@@ -14,7 +14,7 @@
  * reached. This file does not know whether they can be reached. It is for class IN alone.
  */
 import { apexAnswers } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/message.ts';
+import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import {
   AWS_PARTITIONS,
@@ -23,7 +23,7 @@ import {
   suffixesOf,
 } from '../../protocol/words/aws-partitions.ts';
 import { EXTENDED_ERROR, RCODE, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
-import { labelCountOf, parentName } from '../../protocol/words/name.ts';
+import { labelCountOf, nameToWire, parentName } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
@@ -36,20 +36,13 @@ import {
   STALE,
   type Standing,
 } from './finding.ts';
-import {
-  closestRule,
-  type OwnName,
-  specialZone,
-  staticZone,
-  validateRules,
-  type ZoneRule,
-} from './own-zones.ts';
+import { closestRule, OwnNames, RuleCheck, specialZone, type ZoneRule } from './own-zones.ts';
 
 /** The operator's rule for a forwarded zone: the name and all names under it. */
 export interface ForwardedZone {
   readonly name: string;
   /** Without this field the built-in rules hold, and no zone of the operator above this name counts. */
-  readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | readonly ResourceRecord[] | undefined;
+  readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | Iterable<ResourceRecord> | undefined;
 }
 
 export interface DisconnectedRulesOptions {
@@ -66,14 +59,23 @@ export interface DisconnectedRulesOptions {
 export class DisconnectedRules {
   /** Whether any rule has its place before the cache: a cache hit asks for a rule only then. */
   hasOperatorRules = false;
-  readonly #rules = new NameMap<DisconnectedRule>();
+  readonly #check = new RuleCheck();
+  /** A number is that of a name in `#names`. */
+  readonly #rules = new NameMap<DisconnectedRule | number>();
+  readonly #names = new OwnNames<DisconnectedRule>({
+    zones: this.#check.zones,
+    numberOf: (name) => {
+      const rule = this.#rules.get(name);
+      return typeof rule === 'number' ? rule : undefined;
+    },
+    found: byType,
+    ttlSeconds: DISCONNECTED_TTL_SECONDS,
+  });
+  /** By the octets of the name of the zone, which is all that they differ in. */
+  readonly #denials = new Map<number, DisconnectedRule>();
   /** Rules that hold without the operator. */
   readonly #builtIn = new NameMap<DisconnectedRule>();
   readonly #builtInByName: ReadonlyMap<string, DisconnectedRule>;
-  /** Apexes of the operator's zones. */
-  readonly #apexes = new NameMap<true>();
-  /** Names with records of the operator. */
-  readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
   constructor({ zones, regions, vpcs, areSiteNamesAsked = false }: DisconnectedRulesOptions) {
@@ -100,8 +102,12 @@ export class DisconnectedRules {
   /** The finding for the question. Makes no object and no string. The query's class is IN. */
   find(query: Query): DisconnectedFinding {
     // RFC 4035 section 3.1.4.1: the parent's servers answer for DS, and the rule is about the zone's servers
-    if (query.qtype === TYPE.DS && this.#apexes.exact(query) !== undefined) return STALE;
-    return this.#rules.closest(query)?.(query) ?? STALE;
+    if (query.qtype === TYPE.DS && this.#check.zones.exact(query) !== undefined) return STALE;
+    const rule = this.#rules.closest(query);
+    if (rule === undefined) return STALE;
+    if (typeof rule !== 'number') return rule(query);
+    const { labels, under } = this.#names.kind(rule);
+    return query.labelCount === labels ? this.#names.own(rule)(query) : under(query);
   }
 
   /**
@@ -115,39 +121,39 @@ export class DisconnectedRules {
 
   /** Whether the operator has records at the query's name. */
   hasRecordsAt(query: Query): boolean {
-    return this.#owners.exact(query) !== undefined;
+    const rule = this.#rules.exact(query);
+    return typeof rule === 'number' && this.#names.kind(rule).hasRecords;
   }
 
-  *#addAll(zones: readonly ForwardedZone[]): Steps<void> {
-    const valid = yield* validateRules(zones.map(zoneRule));
-    for (const zone of valid.rules) {
-      yield* this.#addZone(zone, valid.zones);
+  *#addAll(zones: Iterable<ForwardedZone>): Steps<void> {
+    yield* this.#check.names(zones);
+    for (const zone of zones) {
+      const rule = yield* this.#check.rule(zoneRule(zone));
+      if (rule !== undefined) yield* this.#addZone(rule);
       yield;
     }
+    this.#check.end();
   }
 
-  *#addZone(zone: ZoneRule<NoAnswer>, zones: ReadonlySet<string>): Steps<void> {
+  *#addZone(zone: ZoneRule<NoAnswer>): Steps<void> {
     const { name } = zone;
-    this.#apexes.set(name, true);
     if (!('forwardTo' in zone)) this.hasOperatorRules = true;
     if ('forwardTo' in zone) {
       // a zone of the operator without an answer does not hide a built-in rule
       const rule = zone.forwardTo === 'stale' ? undefined : closestRule(name, this.#builtInByName);
-      this.#rules.set(name, rule ?? always(STALE));
+      this.#rules.set(name, rule ?? ALWAYS_STALE);
     } else if ('answer' in zone) {
-      this.#rules.set(name, always(zone.answer === 'nxdomain' ? denial(name) : failure('before-cache')));
+      this.#rules.set(name, zone.answer === 'nxdomain' ? this.#denialOf(name) : ALWAYS_FAILURE);
     } else {
-      const all = yield* staticZone(name, zone.records, zones, DISCONNECTED_TTL_SECONDS);
-      const otherNames = byType(all.otherNames);
-      for (const [owner, own] of all.names) {
-        this.#rules.set(owner, ownOr(owner, whenAsked(own), otherNames));
-        yield;
-      }
-      for (const { owner } of zone.records) {
-        this.#owners.set(owner, true);
-        yield;
-      }
+      yield* this.#names.add(name, zone.records, (owner, number) => this.#rules.set(owner, number));
     }
+  }
+
+  #denialOf(name: string): DisconnectedRule {
+    const octets = nameToWire(name).length;
+    const rule = this.#denials.get(octets) ?? always(denial(name));
+    this.#denials.set(octets, rule);
+    return rule;
   }
 }
 
@@ -156,11 +162,10 @@ type NoAnswer = 'stale' | undefined;
 
 /** As a rule of local zones, which are validated by the same function. */
 function zoneRule({ name, whileDisconnected }: ForwardedZone): ZoneRule<NoAnswer> {
-  if (whileDisconnected === undefined || whileDisconnected === 'stale')
-    return { name, forwardTo: whileDisconnected };
-  return typeof whileDisconnected === 'string'
-    ? { name, answer: whileDisconnected }
-    : { name, records: whileDisconnected };
+  if (typeof whileDisconnected === 'object') return { name, records: whileDisconnected };
+  return whileDisconnected === undefined || whileDisconnected === 'stale'
+    ? { name, forwardTo: whileDisconnected }
+    : { name, answer: whileDisconnected };
 }
 
 function builtInRules(
@@ -201,6 +206,9 @@ function always(finding: DisconnectedFinding): DisconnectedRule {
   return () => finding;
 }
 
+const ALWAYS_STALE = always(STALE);
+const ALWAYS_FAILURE = always(failure('before-cache'));
+
 /** RFC 8914 section 4.23: the authority is there, but cannot be reached. */
 function failure(standing: Standing): RuleFinding {
   return {
@@ -226,22 +234,8 @@ function byType(
   return (query) => findings.get(query.qtype) ?? others;
 }
 
-/** The rule of a name whose answers are composed when it is first asked for. */
-function whenAsked(own: OwnName): DisconnectedRule {
-  let rule: DisconnectedRule | undefined;
-  return (query) => {
-    rule ??= byType(own.own);
-    return rule(query);
-  };
-}
-
 function withStanding(finding: LocalFinding<never>, standing: Standing): DisconnectedFinding {
   return finding.kind === 'forward' ? STALE : { ...finding, standing };
-}
-
-function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): DisconnectedRule {
-  const labels = labelCountOf(owner);
-  return (query) => (query.labelCount === labels ? own : under)(query);
 }
 
 /** Suffixes of EC2's own names in all Regions: computed while disconnected, or denied. */

@@ -10,25 +10,18 @@
  */
 
 import { apexAnswers } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/message.ts';
+import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
-import { labelCountOf } from '../../protocol/words/name.ts';
+import { labelCountOf, nameToWire, parentName } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { anyType, type FindingsByType, type LocalFinding, ownFindings } from './finding.ts';
-import {
-  closestRule,
-  type SpecialZone,
-  specialZone,
-  staticZone,
-  validateRules,
-  type ZoneRule,
-} from './own-zones.ts';
+import { OwnNames, RuleCheck, type SpecialZone, specialZone, type ZoneRule } from './own-zones.ts';
 
 export interface LocalZonesOptions<Route> {
-  readonly rules: readonly ZoneRule<Route>[];
+  readonly rules: Iterable<ZoneRule<Route>>;
   /** Given if names of the site itself are forwarded. */
   readonly siteNames?: SiteNames<Route> | undefined;
 }
@@ -50,29 +43,37 @@ interface Place<Route> {
 }
 
 export class LocalZones<Route> {
-  readonly #places = new NameMap<Place<Route>>();
-  /** Names with records of the operator. */
-  readonly #owners = new NameMap<true>();
+  readonly #check = new RuleCheck();
+  /** A number is that of a name in `#names`. */
+  readonly #places = new NameMap<Place<Route> | number>();
+  readonly #names = new OwnNames<FindingsByType<Route>>({
+    zones: this.#check.zones,
+    numberOf: (name) => ownNumber(this.#places.get(name)),
+    found: (findings) => findings,
+  });
+  /** Of rules that answer with a response code, which many zones share. */
+  readonly #denials = new Map<string, Place<Route>>();
 
-  /** Throws LocalZonesError, with every fault, where the rules cannot be served. */
-  constructor({ rules, siteNames }: LocalZonesOptions<Route>) {
-    atOnce(this.#addAll(rules, siteNames));
+  /** Throws LocalZonesError, with every fault, where the rules cannot be served. Without options there are no zones at all. */
+  constructor(options?: LocalZonesOptions<Route>) {
+    if (options !== undefined) atOnce(this.#addAll(options.rules, options.siteNames));
   }
 
   /** As the constructor, in steps: there may be thousands of rules. */
   static *building<Route>({ rules, siteNames }: LocalZonesOptions<Route>): Steps<LocalZones<Route>> {
-    const zones = new LocalZones<Route>({ rules: [] });
+    const zones = new LocalZones<Route>();
     yield* zones.#addAll(rules, siteNames);
     return zones;
   }
 
   /** The finding for the question; `undefined` without a rule. The query's class is IN. */
   find(query: Query): LocalFinding<Route> | undefined {
-    const place = this.#places.closest(query);
-    if (place === undefined) return undefined;
+    const found = this.#places.closest(query);
+    if (found === undefined) return undefined;
+    const place = this.#placeOf(found);
     const isOwn = query.labelCount === place.labels;
     if (isOwn && place.isApex && query.qtype === TYPE.DS) return this.#findInParent(query);
-    const findings = isOwn ? place.own : place.under;
+    const findings = isOwn ? this.#own(found) : place.under;
     return findings.byType.get(query.qtype) ?? findings.otherTypes;
   }
 
@@ -81,19 +82,22 @@ export class LocalZones<Route> {
    * servers of the parent zone, or if those servers do not know the name.
    */
   noDs(query: Query): LocalAnswer | undefined {
-    const place = query.qtype === TYPE.DS ? this.#places.exact(query) : undefined;
+    const found = query.qtype === TYPE.DS ? this.#places.exact(query) : undefined;
+    const place = found === undefined ? undefined : this.#placeOf(found);
     return place?.isApex ? place.noData : undefined;
   }
 
   /** Whether the operator has records at the query's name. */
   hasRecordsAt(query: Query): boolean {
-    return this.#owners.exact(query) !== undefined;
+    const number = ownNumber(this.#places.exact(query));
+    return number !== undefined && this.#names.kind(number).hasRecords;
   }
 
   /** RFC 4035 section 3.1.4.1: DS belongs to the parent's side of a zone cut, and its servers answer for it. */
   #findInParent(query: Query): LocalFinding<Route> | undefined {
-    const parent = this.#places.closestAbove(query);
-    if (parent === undefined) return undefined;
+    const above = this.#places.closestAbove(query);
+    if (above === undefined) return undefined;
+    const parent = this.#placeOf(above);
     const finding = parent.under.byType.get(query.qtype) ?? parent.under.otherTypes;
     // the name exists, because a rule is there for it
     if (finding.kind === 'answer' && parent.noData !== undefined)
@@ -106,46 +110,72 @@ export class LocalZones<Route> {
     return this.#places.closest(query) instanceof SpecialPlace ? undefined : this.find(query);
   }
 
-  *#addAll(given: readonly ZoneRule<Route>[], siteNames?: SiteNames<Route>): Steps<void> {
-    const { rules, zones } = yield* validateRules(given);
-    const byName = new Map<string, ZoneRule<Route>>();
-    for (const rule of rules) {
-      byName.set(rule.name, rule);
+  #placeOf(found: Place<Route> | number): Omit<Place<Route>, 'own'> {
+    return typeof found === 'number' ? this.#names.kind(found) : found;
+  }
+
+  #own(found: Place<Route> | number): FindingsByType<Route> {
+    return typeof found === 'number' ? this.#names.own(found) : found.own;
+  }
+
+  *#addAll(rules: Iterable<ZoneRule<Route>>, siteNames?: SiteNames<Route>): Steps<void> {
+    yield* this.#check.names(rules);
+    for (const given of rules) {
+      const rule = yield* this.#check.rule(given);
+      if (rule !== undefined) yield* this.#addRule(rule);
       yield;
     }
+    this.#check.end();
     for (const special of SPECIAL_NAMES) {
-      const route = siteNames && special.isOfSite ? siteRoute(special.name, byName, siteNames) : undefined;
+      if (this.#places.has(special.name)) continue; // the operator's
+      const route = siteNames && special.isOfSite ? this.#siteRoute(special.name, siteNames) : undefined;
       this.#places.set(special.name, new SpecialPlace<Route>(special, route));
-    }
-    yield;
-    for (const rule of rules) {
-      yield* this.#addRule(rule, zones);
       yield;
     }
   }
 
-  *#addRule(rule: ZoneRule<Route>, zones: ReadonlySet<string>): Steps<void> {
-    const labels = labelCountOf(rule.name);
-    if ('forwardTo' in rule) {
-      const forward = anyType<Route>({ kind: 'forward', route: rule.forwardTo });
-      this.#places.set(rule.name, { labels, own: forward, under: forward, isApex: true, noData: undefined });
+  *#addRule(rule: ZoneRule<Route>): Steps<void> {
+    const { name } = rule;
+    if ('records' in rule) {
+      yield* this.#names.add(name, rule.records, (owner, number) => this.#places.set(owner, number));
     } else if ('answer' in rule) {
-      const findings = answerFindings(rule.name, rule.answer);
-      const noData = rule.answer === 'nxdomain' ? apexAnswers(rule.name).noData : undefined;
-      // the operator's answer holds for every QTYPE
-      this.#places.set(rule.name, { labels, own: findings, under: findings, isApex: false, noData });
+      this.#places.set(name, this.#denialOf(name, rule.answer));
     } else {
-      const { names } = yield* staticZone(rule.name, rule.records, zones);
-      for (const [name, own] of names) {
-        this.#places.set(name, own);
-        yield;
-      }
-      for (const { owner } of rule.records) {
-        this.#owners.set(owner, true);
-        yield;
-      }
+      const forward = anyType<Route>({ kind: 'forward', route: rule.forwardTo });
+      const labels = labelCountOf(name);
+      this.#places.set(name, { labels, own: forward, under: forward, isApex: true, noData: undefined });
     }
   }
+
+  #denialOf(name: string, answer: Denial): Place<Route> {
+    const labels = labelCountOf(name);
+    const key = `${answer} ${labels} ${nameToWire(name).length}`;
+    const known = this.#denials.get(key);
+    if (known !== undefined) return known;
+    const findings = answerFindings(name, answer);
+    const noData = answer === 'nxdomain' ? apexAnswers(name).noData : undefined;
+    // the operator's answer holds for every QTYPE
+    const place = { labels, own: findings, under: findings, isApex: false, noData };
+    this.#denials.set(key, place);
+    return place;
+  }
+
+  /** The route of the nearest zone of the operator above the name, if it is forwarded; without a zone, the site's upstreams. */
+  #siteRoute(name: string, { route }: SiteNames<Route>): Route | undefined {
+    for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
+      if (!this.#check.zones.has(at)) continue;
+      const place = this.#places.get(at);
+      const found = typeof place === 'object' ? place.own.otherTypes : undefined;
+      return found?.kind === 'forward' ? found.route : undefined;
+    }
+    return route;
+  }
+}
+
+type Denial = 'nxdomain' | 'servfail' | 'refused';
+
+function ownNumber(found: unknown): number | undefined {
+  return typeof found === 'number' ? found : undefined;
 }
 
 /** Composes its answers at the first query: to compose the answers of a hundred zones at the start would delay the first answer. */
@@ -184,18 +214,7 @@ class SpecialPlace<Route> implements Place<Route> {
   }
 }
 
-/** The route of the nearest zone of the operator above the name, if it is forwarded; without a zone, the site's upstreams. */
-function siteRoute<Route>(
-  name: string,
-  rules: ReadonlyMap<string, ZoneRule<Route>>,
-  { route }: SiteNames<Route>,
-): Route | undefined {
-  const rule = closestRule(name, rules);
-  if (rule === undefined) return route;
-  return 'forwardTo' in rule ? rule.forwardTo : undefined;
-}
-
-function answerFindings(name: string, answer: 'nxdomain' | 'servfail' | 'refused'): FindingsByType<never> {
+function answerFindings(name: string, answer: Denial): FindingsByType<never> {
   if (answer === 'nxdomain') return ownFindings(apexAnswers(name).noName);
   const rcode = answer === 'servfail' ? RCODE.SERVFAIL : RCODE.REFUSED;
   // RFC 8914 section 4.16: blocked by the operator

@@ -10,106 +10,152 @@ import {
   ownedByQname,
   ownSoa,
 } from '../../protocol/wire/local-answer.ts';
+import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { RCODE, type RecordData, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
 import {
   isAtOrUnder,
   labelCountOf,
   NameError,
+  nameToWire,
   normalizeName,
   parentName,
 } from '../../protocol/words/name.ts';
 import type { SpecialName } from '../../protocol/words/special-names.ts';
-import { recordFaults, zoneBelow } from '../../protocol/words/zone-rules.ts';
+import { type Names, recordFaults, zoneBelow } from '../../protocol/words/zone-rules.ts';
+import { JsonList } from '../../runtime/json-list.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
 
-export interface StaticZone {
-  /** Findings for each name that exists: names with records, the apex, and the names between (RFC 8020 section 2). */
-  readonly names: ReadonlyMap<string, OwnName>;
-  readonly otherNames: FindingsByType<never>;
+interface OwnNamesOptions<Found> {
+  /** The names of all rules: names at or under a zone further down are not answered by the zone above it. */
+  readonly zones: Names;
+  /** The number that `OwnNames` gave to this name. */
+  readonly numberOf: (name: string) => number | undefined;
+  /** What the caller makes of findings, once for each name. */
+  readonly found: (findings: FindingsByType<never>) => Found;
+  /** For negative answers. */
+  readonly ttlSeconds?: number;
 }
 
-/** Composed when it is first asked for: composing ten thousand names takes seconds, and clients ask for few of them. */
-export class OwnName {
+/** What many names have in common. */
+interface NameKind<Found> {
+  /** Labels of the name. */
   readonly labels: number;
-  readonly under: FindingsByType<never>;
+  /** For all names under it that do not exist. */
+  readonly under: Found;
   readonly isApex: boolean;
+  readonly hasRecords: boolean;
   readonly noData: LocalAnswer;
-  readonly #name: string;
-  readonly #zone: Zone;
-  #own: FindingsByType<never> | undefined;
-
-  constructor(name: string, zone: Zone) {
-    this.labels = labelCountOf(name);
-    this.under = zone.otherNames;
-    this.isApex = name === zone.apex;
-    this.noData = zone.shared.noData;
-    this.#name = name;
-    this.#zone = zone;
-  }
-
-  get own(): FindingsByType<never> {
-    this.#own ??= findingsOf(this.#name, this.#zone);
-    return this.#own;
-  }
 }
 
-/** Records of one name by type. */
-type RecordSets = ReadonlyMap<string, readonly ResourceRecord[]>;
+/** A name that exists: with records, the apex, or between the two (RFC 8020 section 2). */
+interface OwnName {
+  readonly name: string;
+  readonly apex: string;
+  readonly records: Iterable<ResourceRecord>;
+}
 
 /**
- * `records` are validated. `zones` are the names of all rules: names at or under a zone further down are not answered by this
- * zone. `ttlSeconds` is for negative answers.
+ * The names of the operator's zones of records, each with a number. Tens of thousands are kept as octets, and clients ask for few
+ * of them: the answers of a name are composed when it is first asked for. To compose those of ten thousand names takes seconds.
  */
-export function* staticZone(
-  apex: string,
-  records: readonly ResourceRecord[],
-  zones: ReadonlySet<string>,
-  ttlSeconds = LOCAL_TTL_SECONDS,
-): Steps<StaticZone> {
-  const shared = apexAnswers(apex, ttlSeconds);
-  const zone = {
-    apex,
-    sets: yield* recordSets(apex, records),
-    isOurs: (name: string) => zoneBelow(name, apex, zones) === undefined,
-    soa: ownSoa(apex, ttlSeconds),
-    shared,
-    otherNames: ownFindings(shared.noName),
-  };
-  const names = new Map<string, OwnName>();
-  for (const name of zone.sets.keys()) {
-    names.set(name, new OwnName(name, zone));
-    yield;
+export class OwnNames<Found> {
+  readonly #options: OwnNamesOptions<Found>;
+  readonly #names = new JsonList<OwnName>();
+  /** By the number of a name, as are the findings. */
+  readonly #kinds: NameKind<Found>[] = [];
+  readonly #own: (Found | undefined)[] = [];
+  readonly #allKinds = new Map<string, NameKind<Found>>();
+
+  constructor(options: OwnNamesOptions<Found>) {
+    this.#options = options;
   }
-  return { names, otherNames: zone.otherNames };
+
+  /** Takes the records of a zone, which are validated, and tells each name with its number. */
+  *add(
+    apex: string,
+    records: Iterable<ResourceRecord>,
+    take: (name: string, number: number) => void,
+  ): Steps<void> {
+    const apexOctets = nameToWire(apex).length;
+    for (const [name, own] of yield* recordsByName(apex, records)) {
+      this.#names.add({ name, apex, records: own });
+      this.#own.push(undefined);
+      const kind = { labels: labelCountOf(name), isApex: name === apex, hasRecords: own.length > 0 };
+      take(name, this.#kinds.push(this.#kindOf(kind, apex, apexOctets)) - 1);
+      yield;
+    }
+  }
+
+  kind(number: number): NameKind<Found> {
+    const kind = this.#kinds[number];
+    if (kind === undefined) throw new Error(`no name ${number} of ${this.#kinds.length}`);
+    return kind;
+  }
+
+  /** The findings for the name itself. */
+  own(number: number): Found {
+    const known = this.#own[number];
+    if (known !== undefined) return known;
+    const own = this.#options.found(this.#compose(this.#names.at(number)));
+    this.#own[number] = own;
+    return own;
+  }
+
+  #kindOf(
+    facts: Pick<NameKind<Found>, 'labels' | 'isApex' | 'hasRecords'>,
+    apex: string,
+    apexOctets: number,
+  ): NameKind<Found> {
+    const key = `${facts.labels} ${facts.isApex} ${facts.hasRecords} ${apexOctets}`;
+    const known = this.#allKinds.get(key);
+    if (known !== undefined) return known;
+    const { noName, noData } = apexAnswers(apex, this.#options.ttlSeconds);
+    const kind = { ...facts, under: this.#options.found(ownFindings(noName)), noData };
+    this.#allKinds.set(key, kind);
+    return kind;
+  }
+
+  #compose(own: OwnName): FindingsByType<never> {
+    const { apex } = own;
+    const { zones, numberOf, ttlSeconds = LOCAL_TTL_SECONDS } = this.#options;
+    return findingsOf(own, {
+      apex,
+      recordsAt: (name) => {
+        const number = numberOf(name);
+        const found = number === undefined ? undefined : this.#names.at(number);
+        return found?.apex === apex ? [...found.records] : undefined;
+      },
+      isOurs: (name) => zoneBelow(name, apex, zones) === undefined,
+      soa: ownSoa(apex, ttlSeconds),
+      shared: apexAnswers(apex, ttlSeconds),
+    });
+  }
 }
 
 interface Zone {
   readonly apex: string;
-  readonly sets: ReadonlyMap<string, RecordSets>;
+  /** `undefined` for a name that does not exist. */
+  readonly recordsAt: (name: string) => readonly ResourceRecord[] | undefined;
   readonly isOurs: (name: string) => boolean;
   readonly soa: ResourceRecord;
   readonly shared: ApexAnswers;
-  readonly otherNames: FindingsByType<never>;
 }
 
-function* recordSets(
+function* recordsByName(
   apex: string,
-  records: readonly ResourceRecord[],
-): Steps<ReadonlyMap<string, RecordSets>> {
-  const names = new Map<string, Map<string, ResourceRecord[]>>();
+  records: Iterable<ResourceRecord>,
+): Steps<ReadonlyMap<string, readonly ResourceRecord[]>> {
+  const names = new Map<string, ResourceRecord[]>();
   const at = (name: string) => {
-    const known = names.get(name) ?? new Map<string, ResourceRecord[]>();
+    const known = names.get(name) ?? [];
     names.set(name, known);
     return known;
   };
   at(apex);
   for (const record of records) {
-    const sets = at(record.owner);
-    const set = sets.get(record.type);
-    if (set === undefined) sets.set(record.type, [record]);
-    else set.push(record);
+    at(record.owner).push(record);
     // RFC 4592 section 2.2.2: empty non-terminals exist, so they are NODATA and not NXDOMAIN
     for (
       let name = parentName(record.owner);
@@ -123,22 +169,31 @@ function* recordSets(
   return names;
 }
 
-function findingsOf(name: string, zone: Zone): FindingsByType<never> {
-  const { apex, shared, sets } = zone;
-  const own = sets.get(name);
-  const isAlias = own?.has('CNAME') ?? false;
+function findingsOf(own: OwnName, zone: Zone): FindingsByType<never> {
+  const { name, apex } = own;
+  const { shared } = zone;
+  const records = [...own.records];
   const types: [number, LocalAnswer][] = [[TYPE.ANY, shared.hinfo]];
   // RFC 1034 section 4.2.1: a zone has SOA and NS at its apex; NS records of the operator replace these
   if (name === apex) types.push([TYPE.SOA, shared.soa], [TYPE.NS, shared.ns]);
-  for (const records of own?.values() ?? []) types.push(recordSetAnswer(name, records));
-  if (!isAlias) return ownFindings(shared.noData, types);
+  for (const set of setsOf(records)) types.push(recordSetAnswer(name, set));
+  if (!hasAlias(records)) return ownFindings(shared.noData, types);
   const chain = aliasChain(name, zone);
-  const target = sets.get(chain.end);
-  for (const records of target?.values() ?? []) {
-    const answers = [...chain.records, ...records];
-    types.push([typeOf(records), composeLocalAnswer({ name, answers })]);
+  const target = zone.recordsAt(chain.end);
+  for (const set of setsOf(target ?? [])) {
+    const answers = [...chain.records, ...set];
+    types.push([typeOf(set), composeLocalAnswer({ name, answers })]);
   }
   return ownFindings(aliasWithoutData(name, chain, zone), types);
+}
+
+/** The records of one name by type. */
+function setsOf(records: readonly ResourceRecord[]): Iterable<readonly ResourceRecord[]> {
+  return Map.groupBy(records, ({ type }) => type).values();
+}
+
+function hasAlias(records: readonly ResourceRecord[] | undefined): boolean {
+  return records?.some(({ type }) => type === 'CNAME') ?? false;
 }
 
 function recordSetAnswer(name: string, answers: readonly ResourceRecord[]): [number, LocalAnswer] {
@@ -167,7 +222,7 @@ function aliasChain(name: string, zone: Zone): AliasChain {
   const records: ResourceRecord[] = [];
   let end = name;
   while (records.length < MAX_ALIASES) {
-    const alias = zone.sets.get(end)?.get('CNAME')?.[0];
+    const alias = zone.recordsAt(end)?.find(({ type }) => type === 'CNAME');
     if (alias?.type !== 'CNAME') break;
     records.push(alias);
     end = alias.target;
@@ -177,14 +232,14 @@ function aliasChain(name: string, zone: Zone): AliasChain {
 
 /** The answer for a type that the end of the chain does not have. */
 function aliasWithoutData(name: string, chain: AliasChain, zone: Zone): LocalAnswer {
-  const { apex, sets, isOurs, soa } = zone;
+  const { apex, isOurs, soa } = zone;
   const answers = chain.records;
-  const isAlias = sets.get(chain.end)?.has('CNAME') ?? false;
+  const target = zone.recordsAt(chain.end);
   // the resolver asks for names outside the zone (RFC 1034 section 4.3.2 step 3a)
   const isElsewhere = !isAtOrUnder(chain.end, apex) || !isOurs(chain.end);
-  if (isElsewhere || isAlias) return composeLocalAnswer({ name, answers, isOpen: true });
+  if (isElsewhere || hasAlias(target)) return composeLocalAnswer({ name, answers, isOpen: true });
   // RFC 6604 section 3: the RCODE is that of the last name
-  const rcode = sets.has(chain.end) ? RCODE.NOERROR : RCODE.NXDOMAIN;
+  const rcode = target === undefined ? RCODE.NXDOMAIN : RCODE.NOERROR;
   return composeLocalAnswer({ rcode, name, answers, authorities: [soa] });
 }
 
@@ -245,7 +300,7 @@ export type ZoneRule<Route> = { readonly name: string } & (
   | { readonly forwardTo: Route }
   | { readonly answer: 'nxdomain' | 'servfail' | 'refused' }
   /** A, AAAA, CNAME, TXT, PTR, MX and NS with full names in normal form; names without records do not exist. */
-  | { readonly records: readonly ResourceRecord[] }
+  | { readonly records: Iterable<ResourceRecord> }
 );
 
 interface ZoneFault {
@@ -281,42 +336,45 @@ function faultText({ zone, record, reason }: ZoneFault): string {
   return record === undefined ? `zone "${zone}": ${reason}` : `zone "${zone}": record "${record}": ${reason}`;
 }
 
-export interface ValidRules<Route> {
-  readonly rules: readonly ZoneRule<Route>[];
-  /** The names of all rules. */
-  readonly zones: ReadonlySet<string>;
-}
+/** Checks rules while they are taken: every fault there is comes in one error. */
+export class RuleCheck {
+  /** The names of all rules, in normal form. */
+  readonly zones = new NameMap<true>();
+  readonly #faults: ZoneFault[] = [];
 
-/** The rules with their names in normal form. Throws LocalZonesError with every fault there is. */
-export function* validateRules<Route>(given: Iterable<ZoneRule<Route>>): Steps<ValidRules<Route>> {
-  const faults: ZoneFault[] = [];
-  const rules: ZoneRule<Route>[] = [];
-  const zones = new Set<string>();
-  const twice = new Set<string>();
-  for (const rule of given) {
-    yield;
-    const name = normalName(rule.name, faults);
-    if (name === undefined) continue;
-    if (zones.has(name)) twice.add(name);
-    zones.add(name);
-    rules.push({ ...rule, name });
+  /** Comes before the rules: where a record may stand depends on all names. */
+  *names(given: Iterable<{ readonly name: string }>): Steps<void> {
+    const twice = new Set<string>();
+    for (const rule of given) {
+      yield;
+      const name = normalName(rule.name, this.#faults);
+      if (name === undefined) continue;
+      if (this.zones.has(name)) twice.add(name);
+      this.zones.set(name, true);
+    }
+    for (const zone of twice)
+      this.#faults.push({ zone, record: undefined, reason: 'more than one rule for this zone' });
   }
-  for (const zone of twice)
-    faults.push({ zone, record: undefined, reason: 'more than one rule for this zone' });
-  for (const rule of rules) {
-    if (!('records' in rule)) continue;
-    for (const fault of recordFaults(rule.name, rule.records, zones)) {
+
+  /** The rule with its name in normal form; `undefined` once there was a fault. */
+  *rule<Route>(given: ZoneRule<Route>): Steps<ZoneRule<Route> | undefined> {
+    const name = normalName(given.name, []);
+    if (name === undefined) return undefined;
+    const rule = { ...given, name };
+    for (const fault of 'records' in rule ? recordFaults(name, rule.records, this.zones) : []) {
       yield;
       if (fault === undefined) continue;
-      const { owner, type } = rule.records[fault.index] ?? NO_RECORD;
-      faults.push({ zone: rule.name, record: `${owner} ${type}`, reason: fault.message });
+      const { owner, type } = fault.record;
+      this.#faults.push({ zone: name, record: `${owner} ${type}`, reason: fault.message });
     }
+    return this.#faults.length > 0 ? undefined : rule;
   }
-  if (faults.length > 0) throw new LocalZonesError(faults);
-  return { rules, zones };
-}
 
-const NO_RECORD = { owner: '', type: '' }; // each fault has its record
+  /** Throws LocalZonesError with every fault. */
+  end(): void {
+    if (this.#faults.length > 0) throw new LocalZonesError(this.#faults);
+  }
+}
 
 function normalName(text: string, faults: ZoneFault[]): string | undefined {
   try {

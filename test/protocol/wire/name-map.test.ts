@@ -1,5 +1,5 @@
 import t from 'tap';
-import { NameMap } from '../../../src/protocol/wire/message.ts';
+import { NameMap } from '../../../src/protocol/wire/name-map.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { message } from '../../helpers/zone-text.ts';
 
@@ -32,4 +32,22 @@ t.test('the root matches everything, and a later value replaces an earlier one',
   t.equal(map.closest(asked('z.z')), 1);
   t.equal(map.closest(asked('a')), 3);
   t.equal(map.exact(asked('.')), 1);
+});
+
+t.test('thousands of names are found, each with its own value, also by their text', async (t) => {
+  const map = new NameMap<number>();
+  const nameOf = (at: number) => `${'n'.repeat(at % 40)}${at}.z${at % 7}.example`;
+  const COUNT = 20_000;
+  for (let at = 0; at < COUNT; at++) map.set(nameOf(at), at);
+  for (let at = 0; at < COUNT; at += 3) map.set(nameOf(at).toUpperCase(), -at);
+  let wrong = 0;
+  for (let at = 0; at < COUNT; at++) {
+    const value = at % 3 === 0 ? -at : at;
+    const query = asked(`below.${nameOf(at)}`);
+    if (map.get(nameOf(at)) !== value || map.closest(query) !== value || map.exact(query) !== undefined)
+      wrong++;
+  }
+  t.equal(wrong, 0);
+  t.notOk(map.has('z1.example') || map.has('.') || map.has('n1.z1.exampl'));
+  t.ok(map.has('N1.Z1.example'));
 });
