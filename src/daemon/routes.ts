@@ -23,8 +23,9 @@ export interface Routes {
   readonly acrossLink: ReadonlySet<string>;
   /** A text that says which upstreams the server asks about which names. After a restart, answers of other upstreams may be wrong. */
   readonly scope: string;
+  /** The zones that have upstreams of their own, or a rule for the time without upstreams. */
   readonly forwarded: readonly ForwardedZone[];
-  /** Each zone as text: a reload compares them. */
+  /** All zones as texts: a reload compares them. */
   readonly zones: JsonList<ZoneConfig>;
   /** By its name where a zone is in the list. */
   readonly positions: NameMap<number>;

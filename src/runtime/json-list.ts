@@ -10,7 +10,7 @@ interface JsonTexts {
   readonly lengths: Uint32Array<ArrayBuffer>;
 }
 
-/** All that a list is made of: a thread hands it over without a copy. */
+/** All that a list is made of: a thread hands it over without a copy, and has the list no more. */
 export interface JsonParts {
   readonly values: JsonTexts;
   readonly items: JsonTexts;
@@ -58,8 +58,7 @@ export class JsonList<T extends object> implements Iterable<T> {
   /** Returns the index. */
   add(value: T): number {
     const index = this.length;
-    if (index === this.#firstItems.length)
-      this.#firstItems = new Uint32Array(this.#firstItems.buffer.transfer(index * 8));
+    if (index === this.#firstItems.length) this.#firstItems = widened(this.#firstItems);
     this.#firstItems[index] = this.#items.length;
     const single: Record<string, unknown> = {};
     const lists: [string, number][] = [];
@@ -168,8 +167,8 @@ class Texts {
     const text = Buffer.from(JSON.stringify(value));
     const index = this.#length++;
     if (index === this.#places.length) {
-      this.#places = new Uint32Array(this.#places.buffer.transfer(index * 8));
-      this.#lengths = new Uint32Array(this.#lengths.buffer.transfer(index * 8));
+      this.#places = widened(this.#places);
+      this.#lengths = widened(this.#lengths);
     }
     let block = this.#blocks.at(-1);
     if (block === undefined || this.#used + text.length > block.length) {
@@ -201,6 +200,10 @@ const ITEMS_PER_STEP = 16;
 const BLOCK_OCTETS = 262_144;
 const FIRST_BLOCK_OCTETS = 1024;
 const NOTHING = new Uint8Array(0);
+
+function widened(numbers: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
+  return new Uint32Array(numbers.buffer.transfer(Math.max(16, numbers.length * 2) * 4));
+}
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0;

@@ -40,6 +40,9 @@ t.test('a list is made of buffers that a thread hands over, and grows on', async
   t.equal(list.add({ name: 'one more', records: [{ owner: 'c' }] }), ZONES.length);
   t.strictSame(plain(list), [...ZONES, { name: 'one more', records: [{ owner: 'c' }] }]);
   t.equal(atOnce(JsonList.of(list)), list, 'no copy');
+  const none = new JsonList<Zone>(new JsonList<Zone>().parts);
+  for (const zone of ZONES.slice(0, 50)) none.add(zone);
+  t.strictSame(plain(none), ZONES.slice(0, 50), 'a list of nothing grows, too');
 });
 
 t.test('two values are the same where all their texts are', async (t) => {
