@@ -95,6 +95,7 @@ export function errorsThatFit(
   octets: number,
   limit: number,
 ): ExtendedErrors | undefined {
+  if (errors === undefined) return undefined;
   const room = limit - octets - optLength(query, undefined);
   return room >= extendedErrorCount(errors) * EXTENDED_ERROR_OCTETS
     ? errors
@@ -202,7 +203,7 @@ export function optLength(query: Query, extendedError: ExtendedErrors | undefine
   if (!query.hasEdns) return 0;
   return (
     OPT_OCTETS +
-    extendedErrorCount(extendedError) * EXTENDED_ERROR_OCTETS +
+    (extendedError === undefined ? 0 : extendedErrorCount(extendedError) * EXTENDED_ERROR_OCTETS) +
     (query.cookieAt < 0 ? 0 : COOKIE_OCTETS)
   );
 }
