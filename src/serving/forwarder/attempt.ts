@@ -55,7 +55,7 @@ export class UpstreamFeatures {
   #caseLosses = 0;
   #caseLostUntilMs = Number.NEGATIVE_INFINITY;
   /**
-   * When a name was answered in its own case. Names as octets: the confirmation of a failure (`NameHealth` of suffix-health.ts)
+   * When a name was answered in its own case. Names as octets: the confirmation of a failure (`NameHealth` of upstream-client.ts)
    * asks for the same octets.
    */
   readonly #ownCaseAtMs = new WeakMap<Uint8Array, number>();

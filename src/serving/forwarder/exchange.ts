@@ -71,6 +71,21 @@ export const DEFAULT_SETTINGS: ForwardSettings = {
   trustAuthenticatedData: false,
 };
 
+export interface UpstreamEvidence {
+  /** The upstream's text. */
+  readonly upstream: string;
+  readonly reachable: boolean;
+  readonly reason: string;
+}
+
+/** What is known of the link at this moment: plain fields, because every question reads them. */
+export interface LinkCuts {
+  /** The link to the far side is known to be down: a failure is then expected, and a denial proves nothing. */
+  readonly isFarSideCut: boolean;
+  /** Any path is cut, in fact or in a drill. */
+  readonly isAnyCut: boolean;
+}
+
 // The contract of a transport, and its exchanges.
 
 export interface TransportKind {

@@ -1,6 +1,6 @@
 /** What an operator sees of the forwarder: its log lines, and the report of its upstreams and pending questions. */
 
-import { messages } from '../../log/log.ts';
+import { type Log, messages } from '../../log/log.ts';
 import type { UnhelpfulReply } from '../../protocol/wire/response-records.ts';
 import {
   byLabel,
@@ -12,8 +12,9 @@ import {
   single,
   toned,
 } from '../../report/report.ts';
+import { type Clock, Spacing, type Timers } from '../../runtime/clock.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import type { FailureReason, Overload } from './exchange.ts';
+import type { FailureReason, Overload, UpstreamFailure } from './exchange.ts';
 import type { CutName } from './suffix-health.ts';
 
 export interface Opinion {
@@ -329,3 +330,22 @@ export const FORWARDER_MESSAGES = messages({
     fields: { name: 'the endpoint' },
   },
 });
+
+/** Lines about a fall and a return, three times; then one in five minutes. */
+const LINES_AT_ONCE = 6;
+const LINES_EVERY_MS = 300_000;
+
+/** Notes why the upstream went down, or nothing where it came up. */
+export function upstreamLines(
+  named: { readonly upstream: string },
+  { clock, timers, log }: { readonly clock: Clock; readonly timers: Timers; readonly log: Log },
+): Spacing<UpstreamFailure | undefined> {
+  return new Spacing({
+    ...{ clock, timers, atOnce: LINES_AT_ONCE, everyMs: LINES_EVERY_MS },
+    pass: (failure, { left }) => {
+      const fields = { ...named, ...(left === undefined ? {} : { left }) };
+      if (failure === undefined) FORWARDER_MESSAGES.up(log, fields);
+      else FORWARDER_MESSAGES.down(log, { ...fields, ...failure });
+    },
+  });
+}

@@ -33,6 +33,7 @@ import {
   type ForwardSettings,
   forwardFailure,
   isSameQuestion,
+  type LinkCuts,
   notAsked,
   type Overload,
   type Question,
@@ -40,6 +41,7 @@ import {
   saysNothing,
   type Transports,
   type Upstream,
+  type UpstreamEvidence,
   type UpstreamGroup,
 } from './exchange.ts';
 import { FORWARDER_MESSAGES, type ForwarderSnapshot, type UpstreamSnapshot } from './forwarder-report.ts';
@@ -55,7 +57,7 @@ import {
   type QuestionKind,
 } from './pending-question.ts';
 import type { EvidenceWanted } from './probing.ts';
-import type { ClientContext, LinkCuts, UpstreamEvidence } from './upstream-client.ts';
+import type { ClientContext } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;

@@ -3,7 +3,7 @@
  *
  *     what is asked   first the question that answered the last probe, `. NS` before any did: one question is enough for an
  *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before
- *                     (`KnownQuestions` of suffix-health.ts): filters drop `. NS`, and with the link an upstream may lose
+ *                     (`KnownQuestions` of upstream-client.ts): filters drop `. NS`, and with the link an upstream may lose
  *                     all names except those of its own site. The first question goes without EDNS, too: where only this one
  *                     is answered, a firewall drops EDNS
  *     when            after a first failure, then repeatedly until the upstream is up and has answered often enough, with

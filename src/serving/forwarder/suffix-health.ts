@@ -1,7 +1,7 @@
 /**
  * Learns from real traffic whether one upstream can answer for a name or suffix. When the link is down, a resolver on the
  * site stays up. It answers for the zones of the site and fails for all other zones. So the health of the upstream says
- * nothing about a name. `NameHealth`, at the end, hears the replies and the silence. While no name fails nobody asks here.
+ * nothing about a name. `NameHealth` of upstream-client.ts hears the replies and the silence. While no name fails nobody asks here.
  *
  *     evidence against   SERVFAIL, and REFUSED, which forwarders without a way out say; silence until the question was
  *                        given up; a denial, while the link to AWS is down, of a name that is kept
@@ -28,14 +28,11 @@
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.
  */
 
-import { FLAG, hashName, suffixEquals } from '../../protocol/wire/message.ts';
+import { hashName, suffixEquals } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAboutName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
-import { RCODE, TYPE, typeName } from '../../protocol/words/codes.ts';
+import { TYPE, typeName } from '../../protocol/words/codes.ts';
 import { LOWER_CASE, nameFromWire } from '../../protocol/words/name.ts';
-import type { Deadline, DeadlineSweep } from '../../runtime/clock.ts';
-import type { AttemptListener } from './attempt.ts';
-import { domainDepth, type Question, queryDomainDepth, type UpstreamReply } from './exchange.ts';
+import { domainDepth, queryDomainDepth } from './exchange.ts';
 
 /** An older failure proves nothing about this moment: the next question finds out. */
 const HOLDS_MS = 30_000;
@@ -293,121 +290,4 @@ function suffixesOf(name: Uint8Array): Uint8Array[] {
   for (let depth = labelCount; depth >= domain; depth = nextDepth(depth, labelCount, domain))
     suffixes.push(wire.subarray(starts[depth] ?? 0));
   return suffixes;
-}
-
-// What the replies and the silence of an upstream say of names, and which questions it has answered.
-
-/** The part of an upstream that `NameHealth` needs. */
-interface WatchedUpstream {
-  readonly sweep: DeadlineSweep;
-  readonly isUp: boolean;
-  nowMs(): number;
-  ask(question: Question, doublings: number, listener: AttemptListener): void;
-}
-
-/** Whether the link to the far side is known to be down. */
-interface Cut {
-  readonly isFarSideCut: boolean;
-}
-
-/** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
-const CONFIRM_AFTER_MS = 1_000;
-/** A confirmation may take four times the usual time, because to resolve a name from the root takes longer than to read a cache. */
-const CONFIRM_DOUBLINGS = 2;
-
-/** Gathers what the replies and the silence of one upstream say about names, and confirms a name's first failure. */
-export class NameHealth {
-  readonly suffixes = new SuffixHealth();
-  readonly known = new KnownQuestions();
-  readonly #upstream: WatchedUpstream;
-  readonly #link: Cut;
-  /** The failure that is confirmed next. */
-  #confirmation: Deadline | undefined;
-  #isClosed = false;
-
-  constructor(upstream: WatchedUpstream, link: Cut) {
-    this.#upstream = upstream;
-    this.#link = link;
-  }
-
-  /** Whether clients wait a shorter time for a name of which nothing is known. */
-  isInDoubt(nowMs: number): boolean {
-    return !this.suffixes.isClear && this.suffixes.isInDoubt(nowMs, this.#link.isFarSideCut);
-  }
-
-  noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {
-    const { rcode, flags, answerCount } = index;
-    const unhelpful = unhelpfulReply(index);
-    if (unhelpful !== undefined) this.noteFailure(question, unhelpful, elapsedMs);
-    if (!isAboutName(index)) return;
-    this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
-    const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
-    // a resolver that is cut off itself may deny what it cannot ask for
-    if (!this.suffixes.isClear && (!isDenial || !this.#link.isFarSideCut))
-      this.suffixes.noteAnswer(question.name, question.qtype);
-  }
-
-  /** `failure`: for people. `afterMs`: absent where no reply came. */
-  noteFailure(question: Question, failure = 'no reply in time', afterMs = Number.POSITIVE_INFINITY): void {
-    const upstream = this.#upstream;
-    // while the upstream is down all names fail, and nothing follows for one of them
-    if (!upstream.isUp) return;
-    const isExpected = this.#link.isFarSideCut;
-    const nowMs = upstream.nowMs();
-    const { name, qtype } = question;
-    const isFirst = this.suffixes.noteFailure(name, qtype, nowMs, isExpected, afterMs, failure);
-    if (isFirst) this.#confirmSoon(question);
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    if (this.#confirmation !== undefined) this.#upstream.sweep.delete(this.#confirmation);
-    this.#confirmation = undefined;
-  }
-
-  /** Asks once more. One name at a time, so that a flood of names that fail is not doubled. */
-  #confirmSoon(question: Question): void {
-    if (this.#confirmation !== undefined || this.#isClosed) return;
-    const upstream = this.#upstream;
-    this.#confirmation = {
-      dueAtMs: upstream.nowMs() + CONFIRM_AFTER_MS,
-      onDue: () => {
-        this.#confirmation = undefined;
-        upstream.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
-          onAnswer: (reply) => this.noteAnswer(question, reply),
-          onOverdue: (isTruncated) => this.noteFailure(question, isTruncated ? TRUNCATED : undefined),
-          onFailure: () => undefined,
-        });
-      },
-    };
-    upstream.sweep.add(this.#confirmation);
-  }
-}
-
-/** Domains that are remembered of each kind. */
-const DOMAINS = 3;
-
-/**
- * Questions that an upstream has answered, the last one of a few domains: when the upstream is in doubt, probes ask them
- * (probing.ts). An upstream that is cut off itself still answers what it has authority for (AA). So answers with
- * authority are replaced only by their own kind.
- */
-class KnownQuestions {
-  readonly #authoritative: Question[] = [];
-  readonly #others: Question[] = [];
-
-  get questions(): readonly Question[] {
-    return [...this.#authoritative, ...this.#others];
-  }
-
-  noteAnswer(question: Question, isAuthoritative: boolean): void {
-    const known = isAuthoritative ? this.#authoritative : this.#others;
-    if (known[0]?.domain === question.domain) {
-      known[0] = question;
-      return;
-    }
-    const at = known.findIndex(({ domain }) => domain === question.domain);
-    if (at > 0) known.splice(at, 1);
-    if (known.unshift(question) > DOMAINS) known.pop();
-  }
 }

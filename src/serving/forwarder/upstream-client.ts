@@ -1,12 +1,17 @@
 /**
  * Holds the forwarder's state of one upstream: its transports, its health, its missing features, and its running attempts.
- * Groups that have the same upstream share its client. Below: what its replies and its silence say of it; of names: suffix-health.ts.
+ * Groups that have the same upstream share its client. Below: what its replies and its silence say of it, and of names.
  */
 import type { Log } from '../../log/log.ts';
 import { FLAG } from '../../protocol/wire/message.ts';
-import { type ResponseIndex, replyName, unhelpfulReply } from '../../protocol/wire/response-records.ts';
+import {
+  isAboutName,
+  type ResponseIndex,
+  replyName,
+  unhelpfulReply,
+} from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
-import { type DeadlineSweep, Spacing } from '../../runtime/clock.ts';
+import type { Deadline, DeadlineSweep, Spacing } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import {
   Attempt,
@@ -18,31 +23,19 @@ import {
 import type {
   FailureReason,
   ForwardSettings,
+  LinkCuts,
   Probe,
   Question,
   TransportContext,
   Transports,
   Upstream,
+  UpstreamEvidence,
   UpstreamFailure,
+  UpstreamReply,
 } from './exchange.ts';
-import { FORWARDER_MESSAGES, type UpstreamSnapshot } from './forwarder-report.ts';
+import { FORWARDER_MESSAGES, type UpstreamSnapshot, upstreamLines } from './forwarder-report.ts';
 import { type EvidenceWanted, Probing } from './probing.ts';
-import { NameHealth, type SuffixHealth } from './suffix-health.ts';
-
-export interface UpstreamEvidence {
-  /** The upstream's text. */
-  readonly upstream: string;
-  readonly reachable: boolean;
-  readonly reason: string;
-}
-
-/** What is known of the link at this moment: plain fields, because every question reads them. */
-export interface LinkCuts {
-  /** The link to the far side is known to be down: a failure is then expected, and a denial proves nothing. */
-  readonly isFarSideCut: boolean;
-  /** Any path is cut, in fact or in a drill. */
-  readonly isAnyCut: boolean;
-}
+import { SuffixHealth, TRUNCATED } from './suffix-health.ts';
 
 /** The parts that all upstream clients share. */
 export interface ClientContext extends Omit<TransportContext, 'onMismatch'> {
@@ -64,9 +57,6 @@ const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
 /** While it is down or comes last, one real question goes through in this time: a filter may drop every probe, and answer clients. */
 const TRIAL_EVERY_MS = 1_000;
-/** Lines of the log about a fall and a return, three times; then one line in five minutes. */
-const LINES_AT_ONCE = 6;
-const LINES_EVERY_MS = 300_000;
 /** An upstream whose answers came too late this often in a row is asked after the others. */
 const LATE_BELIEVED = 3;
 
@@ -109,15 +99,8 @@ export class UpstreamClient implements AttemptHost {
     this.names = new NameHealth(this, context.link);
     this.features = new UpstreamFeatures(() => FORWARDER_MESSAGES.caseLost(context.log, this.#named));
     this.#probing = new Probing(this, context);
-    const { clock, timers, random, log } = context;
-    this.#lines = new Spacing({
-      ...{ clock, timers, atOnce: LINES_AT_ONCE, everyMs: LINES_EVERY_MS },
-      pass: (failure, { left }) => {
-        const fields = { ...this.#named, ...(left === undefined ? {} : { left }) };
-        if (failure === undefined) FORWARDER_MESSAGES.up(log, fields);
-        else FORWARDER_MESSAGES.down(log, { ...fields, ...failure });
-      },
-    });
+    const { clock, timers, random } = context;
+    this.#lines = upstreamLines(this.#named, context);
     this.#forTransports = { clock, timers, random, onMismatch: () => this.#mismatched++ };
     for (const name of Object.keys(context.transports)) this.#exchanges[name] = 0;
     // a transport that is not there is found now, not by the first question
@@ -498,5 +481,117 @@ export class UpstreamHealth {
     }
     this.#variationMs = 0.75 * this.#variationMs + 0.25 * Math.abs(this.roundTripMs - roundTripMs);
     this.roundTripMs = 0.875 * this.roundTripMs + 0.125 * roundTripMs;
+  }
+}
+
+// What its replies and its silence say of names (the proof of it is in suffix-health.ts), and which questions it has answered.
+
+/** The part of an upstream that `NameHealth` needs. */
+interface WatchedUpstream {
+  readonly sweep: DeadlineSweep;
+  readonly isUp: boolean;
+  nowMs(): number;
+  ask(question: Question, doublings: number, listener: AttemptListener): void;
+}
+
+/** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
+const CONFIRM_AFTER_MS = 1_000;
+/** A confirmation may take four times the usual time, because to resolve a name from the root takes longer than to read a cache. */
+const CONFIRM_DOUBLINGS = 2;
+
+/** Gathers what the replies and the silence of one upstream say about names, and confirms a name's first failure. */
+class NameHealth {
+  readonly suffixes = new SuffixHealth();
+  readonly known = new KnownQuestions();
+  readonly #upstream: WatchedUpstream;
+  readonly #link: Pick<LinkCuts, 'isFarSideCut'>;
+  /** The failure that is confirmed next. */
+  #confirmation: Deadline | undefined;
+  #isClosed = false;
+
+  constructor(upstream: WatchedUpstream, link: Pick<LinkCuts, 'isFarSideCut'>) {
+    this.#upstream = upstream;
+    this.#link = link;
+  }
+
+  /** Whether clients wait a shorter time for a name of which nothing is known. */
+  isInDoubt(nowMs: number): boolean {
+    return !this.suffixes.isClear && this.suffixes.isInDoubt(nowMs, this.#link.isFarSideCut);
+  }
+
+  noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {
+    const { rcode, flags, answerCount } = index;
+    const unhelpful = unhelpfulReply(index);
+    if (unhelpful !== undefined) this.noteFailure(question, unhelpful, elapsedMs);
+    if (!isAboutName(index)) return;
+    this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
+    const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
+    // a resolver that is cut off itself may deny what it cannot ask for
+    if (!this.suffixes.isClear && (!isDenial || !this.#link.isFarSideCut))
+      this.suffixes.noteAnswer(question.name, question.qtype);
+  }
+
+  /** `failure`: for people. `afterMs`: absent where no reply came. */
+  noteFailure(question: Question, failure = 'no reply in time', afterMs = Number.POSITIVE_INFINITY): void {
+    const upstream = this.#upstream;
+    // while the upstream is down all names fail, and nothing follows for one of them
+    if (!upstream.isUp) return;
+    const isExpected = this.#link.isFarSideCut;
+    const nowMs = upstream.nowMs();
+    const { name, qtype } = question;
+    const isFirst = this.suffixes.noteFailure(name, qtype, nowMs, isExpected, afterMs, failure);
+    if (isFirst) this.#confirmSoon(question);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    if (this.#confirmation !== undefined) this.#upstream.sweep.delete(this.#confirmation);
+    this.#confirmation = undefined;
+  }
+
+  /** Asks once more. One name at a time, so that a flood of names that fail is not doubled. */
+  #confirmSoon(question: Question): void {
+    if (this.#confirmation !== undefined || this.#isClosed) return;
+    const upstream = this.#upstream;
+    this.#confirmation = {
+      dueAtMs: upstream.nowMs() + CONFIRM_AFTER_MS,
+      onDue: () => {
+        this.#confirmation = undefined;
+        upstream.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
+          onAnswer: (reply) => this.noteAnswer(question, reply),
+          onOverdue: (isTruncated) => this.noteFailure(question, isTruncated ? TRUNCATED : undefined),
+          onFailure: () => undefined,
+        });
+      },
+    };
+    upstream.sweep.add(this.#confirmation);
+  }
+}
+
+/** Domains that are remembered of each kind. */
+const DOMAINS = 3;
+
+/**
+ * Questions that an upstream has answered, the last one of a few domains: when the upstream is in doubt, probes ask them
+ * (probing.ts). An upstream that is cut off itself still answers what it has authority for (AA). So answers with
+ * authority are replaced only by their own kind.
+ */
+class KnownQuestions {
+  readonly #authoritative: Question[] = [];
+  readonly #others: Question[] = [];
+
+  get questions(): readonly Question[] {
+    return [...this.#authoritative, ...this.#others];
+  }
+
+  noteAnswer(question: Question, isAuthoritative: boolean): void {
+    const known = isAuthoritative ? this.#authoritative : this.#others;
+    if (known[0]?.domain === question.domain) {
+      known[0] = question;
+      return;
+    }
+    const at = known.findIndex(({ domain }) => domain === question.domain);
+    if (at > 0) known.splice(at, 1);
+    if (known.unshift(question) > DOMAINS) known.pop();
   }
 }

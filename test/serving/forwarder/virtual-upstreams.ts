@@ -7,10 +7,10 @@ import {
   type ForwardOutcome,
   matchReply,
   type Upstream,
+  type UpstreamEvidence,
   type UpstreamGroup,
 } from '../../../src/serving/forwarder/exchange.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/serving/forwarder/forwarder.ts';
-import type { UpstreamEvidence } from '../../../src/serving/forwarder/upstream-client.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
