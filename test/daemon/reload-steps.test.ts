@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import type { LoadedConfig, ZoneConfig } from '../../src/config/config.ts';
 import { changedZones, routesOf } from '../../src/daemon/routes.ts';
 import { resolverRules } from '../../src/daemon/serving-rooms.ts';
+import { composingApexAnswers } from '../../src/protocol/wire/local-answer.ts';
 import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../src/protocol/wire/response.ts';
 import { JsonList } from '../../src/runtime/json-list.ts';
@@ -111,6 +112,12 @@ t.test('zones of records are kept as octets: V8 has less than 300 octets of each
   t.ok(octetsOf('heapUsed') < 300, `${octetsOf('heapUsed')} octets of the heap a zone`);
   t.ok(octetsOf('arrayBuffers') < 1200, `${octetsOf('arrayBuffers')} octets in buffers a zone`);
   t.equal(kept.routes.zones.length, ZONES);
+});
+
+t.test('the answers that all zones share are composed one a step, and once', async (t) => {
+  const TTL_SECONDS = 61; // nobody else's
+  t.ok([...composingApexAnswers(TTL_SECONDS)].length >= 4);
+  t.equal([...composingApexAnswers(TTL_SECONDS)].length, 0);
 });
 
 t.test('thousands of groups: made ready in steps, and put in force at once', async (t) => {

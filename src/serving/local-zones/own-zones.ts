@@ -6,6 +6,7 @@ import {
   type ApexAnswers,
   apexAnswers,
   composeLocalAnswer,
+  composingApexAnswers,
   LOCAL_TTL_SECONDS,
   ownedByQname,
   ownSoa,
@@ -79,6 +80,7 @@ export class OwnNames<Found> {
     take: (name: string, number: number) => void,
   ): Steps<void> {
     const apexOctets = nameToWire(apex).length;
+    yield* composingApexAnswers(this.#options.ttlSeconds);
     for (const [name, own] of yield* recordsByName(apex, records)) {
       this.#names.add({ name, apex, records: own });
       this.#own.push(undefined);
