@@ -297,7 +297,11 @@ export class AnswerCache {
    */
   *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
-    const forgotten = new Set(apexes);
+    const forgotten = new Set<string>();
+    for (const apex of apexes) {
+      forgotten.add(apex);
+      yield; // what arrives now is found below
+    }
     yield* this.flushing((name) => isAtOrUnderAny(name, forgotten));
   }
 
