@@ -4,7 +4,7 @@
  */
 import type { Config, ZoneConfig } from '../config/config.ts';
 import type { SocketAddress } from '../config/kinds/address.ts';
-import { NameMap } from '../protocol/wire/name-map.ts';
+import { NameMap } from '../protocol/wire/message.ts';
 import { isLoopbackText } from '../protocol/words/address-text.ts';
 import { JsonList } from '../runtime/json-list.ts';
 import type { Steps } from '../runtime/slices.ts';

@@ -9,7 +9,7 @@
  */
 import ipaddr from 'ipaddr.js';
 import { type ApexAnswers, apexAnswers, composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/name-map.ts';
+import { NameMap } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';

@@ -14,7 +14,7 @@
  * reached. This file does not know whether they can be reached. It is for class IN alone.
  */
 import { apexAnswers } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/name-map.ts';
+import { NameMap } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import {
   AWS_PARTITIONS,

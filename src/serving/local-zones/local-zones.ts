@@ -10,7 +10,7 @@
  */
 
 import { apexAnswers } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/name-map.ts';
+import { NameMap } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';

@@ -11,7 +11,7 @@ import {
   ownedByQname,
   ownSoa,
 } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/name-map.ts';
+import { NameMap } from '../../protocol/wire/message.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { RCODE, type RecordData, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
 import {

@@ -3,7 +3,7 @@
  * itself: its version and name in class CH, and how fresh an endpoint is, as TXT.
  */
 import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/name-map.ts';
+import { NameMap } from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';

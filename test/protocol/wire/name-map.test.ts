@@ -1,5 +1,5 @@
 import t from 'tap';
-import { NameMap } from '../../../src/protocol/wire/name-map.ts';
+import { NameMap } from '../../../src/protocol/wire/message.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { message } from '../../helpers/zone-text.ts';
 
