@@ -55,7 +55,9 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   parts.onAnswering?.(() => daemon.replies());
   daemon.noteRefusedStart();
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
-  // from here on queries come before everything else
+  // from here on queries come before everything else; first what makes most of them cheap
+  await parts.pause();
+  opened.use(loadAnswers(parts, rooms));
   await parts.pause();
   inBackground('other', () => loadNeeds(parts.pause, forwarder.needsOf(rooms.inForce.routes.groups)));
   await parts.pause();
@@ -70,7 +72,6 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await parts.pause();
   const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();
-  opened.use(loadAnswers(parts, rooms));
   const trend = opened.use(watchTrend(parts, rooms));
   inBackground('state', () => trend.start());
   opened.use(chronicle);
