@@ -112,7 +112,7 @@ export class WithheldChronicle implements Disposable {
       ...time,
       atOnce: LINES_AT_ONCE,
       everyMs: HOUR_MS,
-      pass: (event, { agoMs, left }) =>
+      pass: (event, { left }, agoMs) =>
         record({ ...event, ...(left === undefined ? {} : { unwritten: left }) }, agoMs),
     });
   }

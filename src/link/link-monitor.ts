@@ -1,6 +1,7 @@
 /**
  * Decides whether this server can reach the far side of the link. Evidence goes in; a condition with its reason and age comes
- * out. Below the decision, which is pure, `LinkMonitor` keeps the states up to date, logs each transition once, those of a restless path sparingly, and reports it.
+ * out. Below the decision, which is pure, `LinkMonitor` keeps the states up to date, logs each transition once, those of a restless
+ * path sparingly, and reports it.
  *
  *     unknown --> connected <--> degraded --> disconnected <--> recovering --> connected
  *        |                           ^              ^
@@ -209,9 +210,9 @@ export class LinkMonitor implements Disposable {
     const { clock, timers, log } = options;
     this.#lines = new Spacing({
       ...{ clock, timers, atOnce: LINES_AT_ONCE, everyMs: LINES_EVERY_MS },
-      pass: (transition, { left }) => {
+      pass: (transition, counted) => {
         const message = transition.to === 'disconnected' ? LINK_MESSAGES.cut : LINK_MESSAGES.changed;
-        message(log, { ...transition, ...(left === undefined ? {} : { left }) });
+        message(log, { ...transition, ...counted });
       },
     });
   }

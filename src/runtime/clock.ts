@@ -243,6 +243,7 @@ export class DeadlineSweep {
   readonly #waiting: Deadline[] = [];
   #timer: Disposable | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
+  readonly #sweepInTurn = (): void => inTurn(() => this.#sweep());
 
   constructor(clock: Clock, timers: Timers) {
     this.#clock = clock;
@@ -279,7 +280,7 @@ export class DeadlineSweep {
     this.#disarm();
     const delayMs = Math.max(dueAtMs - this.#clock.monotonicMs(), GRANULARITY_MS);
     this.#timerAtMs = this.#clock.monotonicMs() + delayMs;
-    this.#timer = this.#timers.after(delayMs, () => inTurn(() => this.#sweep()));
+    this.#timer = this.#timers.after(delayMs, this.#sweepInTurn);
   }
 
   #disarm(): void {
@@ -301,7 +302,7 @@ export class DeadlineSweep {
       if (called === DUE_PER_TURN || (called > 0 && isOver())) {
         this.#disarm();
         this.#timerAtMs = nowMs;
-        this.#timer = this.#timers.after(0, () => inTurn(() => this.#sweep()));
+        this.#timer = this.#timers.after(0, this.#sweepInTurn);
         return;
       }
       called++;
@@ -330,7 +331,7 @@ interface SpacingOptions<Event> {
   /** After as long a time without an event the next is the first again. */
   readonly everyMs: number;
   /** `left`: events before this one that were not passed on; absent where there are none. */
-  readonly pass: (event: Event, at: { readonly agoMs: number; readonly left?: number }) => void;
+  readonly pass: (event: Event, counted: { readonly left?: number }, agoMs: number) => void;
 }
 
 interface Spaced<Event> {
@@ -361,7 +362,7 @@ export class Spacing<Event> implements Disposable {
     if (before?.waiting === undefined && passed < atOnce) {
       this.#forgetQuiet(nowMs);
       this.#byKey.set(key, { passed: passed + 1, lastMs: nowMs });
-      pass(event, { agoMs: 0 });
+      pass(event, {}, 0);
       return;
     }
     const left = (before?.waiting?.left ?? -1) + 1;
@@ -382,7 +383,7 @@ export class Spacing<Event> implements Disposable {
     this.#byKey.set(key, { passed, lastMs });
     const { event, atMs, left } = waiting;
     const agoMs = this.#options.clock.monotonicMs() - atMs;
-    this.#options.pass(event, { agoMs, ...(left === 0 ? {} : { left }) });
+    this.#options.pass(event, left === 0 ? {} : { left }, agoMs);
   }
 
   /** Keys that come and go for months leave nothing behind. */

@@ -1,8 +1,9 @@
 /**
  * A list of thousands of values that are seldom read, such as the zones of a configuration, kept as the octets of their JSON. An
- * object that is alive costs the loop time whenever V8 collects garbage; octets do not. A value is made when it is read, each time
- * anew. A list in a value may have thousands of items, too: it is kept item by item, and read as an iterable.
+ * object that is alive costs the loop time whenever V8 collects garbage; octets do not. Each reading of a value makes a new one.
+ * A list in a value may have thousands of items, too: it is kept item by item, and read as an iterable.
  */
+import type { Steps } from './slices.ts';
 
 interface JsonTexts {
   readonly blocks: readonly Uint8Array<ArrayBuffer>[];
@@ -38,10 +39,7 @@ export class JsonList<T extends object> implements Iterable<T> {
   }
 
   /** The values in a list: the same list where they are in one already. Yields after each value, where a caller can pause. */
-  static *of<T extends object>(
-    values: Iterable<T>,
-    freeze?: Freeze,
-  ): Generator<undefined, JsonList<T>, undefined> {
+  static *of<T extends object>(values: Iterable<T>, freeze?: Freeze): Steps<JsonList<T>> {
     if (values instanceof JsonList) return values;
     const list = new JsonList<T>(undefined, freeze);
     for (const value of values) {
@@ -85,7 +83,7 @@ export class JsonList<T extends object> implements Iterable<T> {
   }
 
   /** Whether the value at `index` has the same text as that of another list at `otherIndex`. Yields after some items. */
-  *same(index: number, other: JsonList<T>, otherIndex: number): Generator<undefined, boolean, undefined> {
+  *same(index: number, other: JsonList<T>, otherIndex: number): Steps<boolean> {
     if (!isEqual(this.#values.octets(index), other.#values.octets(otherIndex))) return false;
     // equal values have as many items
     const otherFrom = other.#firstItems[otherIndex] ?? 0;

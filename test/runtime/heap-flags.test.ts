@@ -62,21 +62,17 @@ t.test('the flags are set without node:v8, and with it where node:ffi is denied'
 });
 
 t.test('the first 3,000 replies, or ten seconds, are by code that is not optimized', async (t) => {
-  const script = `
+  const script = (replies: number) => `
     let due;
     let replies = 0;
     let waits = 0;
     flags.loadWithNodesCode();
     flags.setWorkFlags({ after: (_delayMs, run) => void (waits++, due = run) }, () => replies);
     const first = tag();
-    replies = Number(process.argv[1]);
+    replies = ${replies};
     while (due !== undefined && waits < 10_000 && tag() === first) { const run = due; due = undefined; run(); }
     console.log(JSON.stringify({ isOptimized: tag() !== first, waits, isOver: due === undefined }));`;
-  const after = async (replies: number) => {
-    const all = [await flagOfLauncher(), '--input-type=module', '-e'];
-    const head = `import { cachedDataVersionTag as tag } from 'node:v8'; const flags = await import(${FLAGS});`;
-    return JSON.parse((await run(process.execPath, [...all, head + script, String(replies)])).stdout);
-  };
+  const after = async (replies: number) => printed(script(replies), await flagOfLauncher());
   t.strictSame(await after(3_000), { isOptimized: true, waits: 1, isOver: true });
   t.strictSame(await after(2_999), { isOptimized: true, waits: 500, isOver: true }, 'ten seconds of 20 ms');
 });

@@ -22,17 +22,20 @@ const ZONES: readonly Zone[] = [
 /** The values with arrays in place of what is only iterable. */
 const plain = (list: Iterable<unknown>) => JSON.parse([...jsonTexts(list, { indent: '' })].join(''));
 
-t.test('values are read as they were added, each time anew, and frozen with all their items', async (t) => {
-  const list = atOnce(JsonList.of(ZONES, frozen));
-  t.equal(list.length, ZONES.length);
-  t.strictSame(plain(list), ZONES);
-  t.equal([...jsonTexts(list)].join(''), JSON.stringify(ZONES, undefined, '  '), 'written as an array is');
-  t.strictSame(plain([list.at(2)]), [ZONES[2]]);
-  t.not(list.at(2), list.at(2));
-  const { records = [] } = list.at(2);
-  t.ok([list.at(2), records, ...records].every(Object.isFrozen));
-  t.strictSame([...records], [...records], 'its items can be read again');
-});
+t.test(
+  'values are read as they were added, a new one each time, and frozen with all their items',
+  async (t) => {
+    const list = atOnce(JsonList.of(ZONES, frozen));
+    t.equal(list.length, ZONES.length);
+    t.strictSame(plain(list), ZONES);
+    t.equal([...jsonTexts(list)].join(''), JSON.stringify(ZONES, undefined, '  '), 'written as an array is');
+    t.strictSame(plain([list.at(2)]), [ZONES[2]]);
+    t.not(list.at(2), list.at(2));
+    const { records = [] } = list.at(2);
+    t.ok([list.at(2), records, ...records].every(Object.isFrozen));
+    t.strictSame([...records], [...records], 'its items can be read again');
+  },
+);
 
 t.test('a list is made of buffers that a thread hands over, and grows on', async (t) => {
   const { parts } = atOnce(JsonList.of(ZONES));

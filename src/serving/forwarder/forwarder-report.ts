@@ -342,8 +342,8 @@ export function upstreamLines(
 ): Spacing<UpstreamFailure | undefined> {
   return new Spacing({
     ...{ clock, timers, atOnce: LINES_AT_ONCE, everyMs: LINES_EVERY_MS },
-    pass: (failure, { left }) => {
-      const fields = { ...named, ...(left === undefined ? {} : { left }) };
+    pass: (failure, counted) => {
+      const fields = { ...named, ...counted };
       if (failure === undefined) FORWARDER_MESSAGES.up(log, fields);
       else FORWARDER_MESSAGES.down(log, { ...fields, ...failure });
     },
