@@ -141,7 +141,10 @@ t.test(
       seen.push(open());
       await systemPause();
     };
-    const daemon = await startDaemon(await one.parts({ pause }));
+    const time = new VirtualTime(new Date().toISOString());
+    const daemon = await startDaemon(await one.parts({ clock: time, timers: time, pause }));
+    // both are there, and the work that comes later, whose pauses are none of the stop's, never starts
+    await time.advance(350);
     await until('pages and commands are there', () => open() === 'pages 1, commands 1');
     seen.length = 0;
     await daemon.stop('test');
