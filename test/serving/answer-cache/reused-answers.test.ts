@@ -44,11 +44,18 @@ const step = fc.record({
 });
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
+function octetsOf(answer: CachedAnswer): Buffer {
+  return Buffer.from(answer.octets.subarray(0, answer.index.end));
+}
+
+function isSame(answer: CachedAnswer, known: Known): boolean {
+  const isOfThen = answer.kind === known.kind && answer.storedAtMs === known.storedAtMs;
+  return isOfThen && octetsOf(answer).equals(known.octets);
+}
+
 function same(answer: CachedAnswer, known: Known, where: string): void {
-  const got = Buffer.from(answer.octets.subarray(0, answer.index.end));
-  const isSame =
-    got.equals(known.octets) && answer.kind === known.kind && answer.storedAtMs === known.storedAtMs;
-  if (!isSame) throw new Error(`${where}: another answer\n${got.toString('latin1')}`);
+  if (!isSame(answer, known))
+    throw new Error(`${where}: another answer\n${octetsOf(answer).toString('latin1')}`);
 }
 
 class Beside {
@@ -173,11 +180,8 @@ class Beside {
   #givenBy(answer: CachedAnswer, name: string): Known {
     for (const dnssecOk of [false, true]) {
       const own = this.known.get(`${name} ${dnssecOk}`);
-      for (const known of [own, own?.earlier]) {
-        if (known?.storedAtMs !== answer.storedAtMs || known.kind !== answer.kind) continue;
-        same(answer, known, 'given');
-        return known;
-      }
+      // both may be of one moment
+      for (const known of [own, own?.earlier]) if (known && isSame(answer, known)) return known;
     }
     throw new Error(`an answer to ${name} that was never stored`);
   }
