@@ -155,7 +155,7 @@ export class RefreshPlane {
 
   /**
    * Takes new settings. A cluster that stays keeps its record and the answers of its sources. It takes a few turns for each
-   * cluster, and publishes once, at the end.
+   * cluster, and publishes once, at the end. Resolves when clients get the answers.
    */
   reconfigure(clusters: readonly ClusterSettings[], times: RefreshTimes = this.#times): Promise<void> {
     return this.#inTurn(() => {
@@ -173,7 +173,8 @@ export class RefreshPlane {
     const coming = await this.#take(members, clusters, parked);
     if (this.#isStopped) return;
     this.#isRunning = true;
-    this.#keeper.saveAndPublish();
+    // what has changed is on the disk, or in the file of the settings
+    await this.#keeper.publishSoon();
     if (this.#isStarted) await this.#forEach(coming, start);
   }
 

@@ -487,6 +487,19 @@ t.test('a cluster that was removed before its late record came keeps what was le
   await plane.stop();
 });
 
+t.test('clients get the answers of a reload when it is over, on a disk that hangs as well', async (t) => {
+  const one = cluster('one', fails('dns'));
+  const { plane, published, time, disk } = setUp([one.settings]);
+  await plane.load([stored('one', time.wallMs(), A)]);
+  await plane.start();
+  disk.save = () => new Promise(() => undefined);
+  await plane.reconfigure([]);
+  t.strictSame(summary(published.at(-1)), []);
+  await plane.reconfigure([one.settings]);
+  t.strictSame(summary(published.at(-1)), [['one', A]]);
+  plane.stop();
+});
+
 t.test('records that are read after the stop change nothing', async (t) => {
   const { plane, published, time } = setUp([cluster('one', fails('dns')).settings]);
   await plane.load([]);
