@@ -52,7 +52,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(await openState(parts, rooms));
   const daemon = new Daemon(parts, rooms);
   await listeners.start(parts.config.listen.dns);
-  parts.onAnswering?.(() => daemon.replies());
+  parts.onAnswering?.();
   daemon.noteRefusedStart();
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on queries come before everything else; first what makes most of them cheap

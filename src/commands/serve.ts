@@ -127,7 +127,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
       return handed;
     },
     outliving: (name, mostOctets) => openOutlivingFile(process.env, name, mostOctets),
-    onAnswering: (replies) => setWorkFlags(systemTimers, replies),
+    onAnswering: setWorkFlags,
     memory: openOwnMemory,
     hostName: hostname(),
     version,

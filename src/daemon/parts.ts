@@ -49,8 +49,8 @@ export interface DaemonParts {
   readonly handed?: (libc: Libc | undefined) => HandedSockets;
   /** Opens a file that outlives this process, of which at most `mostOctets` are read. */
   readonly outliving?: (name: string, mostOctets: number) => OpenedOutliving;
-  /** Is called when the sockets answer, before anything else is done; `replies` tells how many the server has sent. */
-  readonly onAnswering?: (replies: () => number) => void;
+  /** Is called when the sockets answer, before anything else is done. */
+  readonly onAnswering?: () => void;
   /** Opens what gives memory back to the system; left out: this process keeps its memory. */
   readonly memory?: () => Promise<OwnMemory | undefined>;
   /** The parts that cross the link; a test passes its own parts in place of sockets and the SDK. */

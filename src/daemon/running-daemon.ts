@@ -252,12 +252,6 @@ export class Daemon {
     };
   }
 
-  /** How many it has sent. */
-  replies(): number {
-    const { counters } = this.#rooms.intake;
-    return counters.get('repliesUdp') + counters.get('repliesTcp');
-  }
-
   report(): StatusReport {
     return atOnce(this.reporting());
   }

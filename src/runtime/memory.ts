@@ -181,30 +181,16 @@ const AT_WORK = [
   '--compaction-max-evacuated-bytes-mb=1',
   '--invocation-count-for-maglev=1500',
 ];
-/**
- * In its first queries a process runs all of its code for the first time, and a thousand functions become hot at once: V8's thread,
- * which optimizes them, had half of the core, and queries waited 40 ms. Most of these functions are soon cold again. So V8 makes
- * only code that is not optimized, which is quick to make, and the first names wait a few milliseconds.
- */
-const NOT_OPTIMIZED = ['--no-maglev', '--no-turbofan'];
-const FIRST_REPLIES = 3_000;
-/** As long at most: a server with few queries is optimized as well. */
-const FIRST_MS = 10_000;
-const COUNT_EVERY_MS = 20;
-const OPTIMIZED = ['--maglev', '--turbofan'];
-
 /** V8's own: code is made and taken under these. The build keeps code under them, too. */
 export const WHILE_LOADING = [
   '--heap-growing-percent=0',
   '--page-promotion-threshold=70',
   '--compaction-max-evacuated-bytes-mb=4',
   '--invocation-count-for-maglev=400',
-  ...OPTIMIZED,
 ];
 
 const isWanted = process.execArgv.includes(AT_START);
 let isAtWork = false;
-let isOptimized = false;
 let loads = 0;
 
 /** To be called before any module that takes time is loaded. V8 has its copy of the flag. */
@@ -212,21 +198,10 @@ export function loadWithNodesCode(): void {
   if (isWanted) setFlag(AT_START.replace('--no-', '--'));
 }
 
-/**
- * Sets the flags of a server at work, as soon as it answers. What is loaded from then on is loaded by `loadLate`.
- *
- * @param replies how many replies the server has sent
- */
-export function setWorkFlags(timers: Timers, replies: () => number): void {
-  if (!isWanted) return;
-  isAtWork = true;
+/** Sets the flags of a server at work, as soon as it answers. What is loaded from then on is loaded by `loadLate`. */
+export function setWorkFlags(): void {
+  isAtWork = isWanted;
   set();
-  const count = (leftMs: number): void => {
-    isOptimized = leftMs <= 0 || replies() >= FIRST_REPLIES;
-    if (isOptimized) set();
-    else timers.after(COUNT_EVERY_MS, () => count(leftMs - COUNT_EVERY_MS));
-  };
-  count(FIRST_MS);
 }
 
 /**
@@ -284,9 +259,7 @@ export async function loadInTurns<T>(
 }
 
 function set(): void {
-  if (!isAtWork) return;
-  const atWork = [...AT_WORK, ...(isOptimized ? OPTIMIZED : NOT_OPTIMIZED)];
-  for (const flag of loads === 0 ? atWork : WHILE_LOADING) setFlag(flag);
+  if (isAtWork) for (const flag of loads === 0 ? AT_WORK : WHILE_LOADING) setFlag(flag);
 }
 
 /** `v8::V8::SetFlagsFromString(const char *, size_t)`, which Node exports for its addons. */

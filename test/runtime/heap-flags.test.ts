@@ -28,8 +28,7 @@ const TAGS = `
   tags.loading = tag();
   const late = Promise.withResolvers();
   const loaded = flags.loadLate(() => late.promise);
-  const timers = { after: () => undefined };
-  flags.setWorkFlags(timers, () => 0);
+  flags.setWorkFlags();
   tags.late = tag();
   late.resolve();
   await loaded;
@@ -59,22 +58,6 @@ t.test('the flags are set without node:v8, and with it where node:ffi is denied'
   t.equal(await isLoaded('--no-experimental-ffi'), 'true');
   const { start: own } = await printed(TAGS);
   t.equal((await printed(TAGS, await flagOfLauncher(), '--no-experimental-ffi'))['loading'], own);
-});
-
-t.test('the first 3,000 replies, or ten seconds, are by code that is not optimized', async (t) => {
-  const script = (replies: number) => `
-    let due;
-    let replies = 0;
-    let waits = 0;
-    flags.loadWithNodesCode();
-    flags.setWorkFlags({ after: (_delayMs, run) => void (waits++, due = run) }, () => replies);
-    const first = tag();
-    replies = ${replies};
-    while (due !== undefined && waits < 10_000 && tag() === first) { const run = due; due = undefined; run(); }
-    console.log(JSON.stringify({ isOptimized: tag() !== first, waits, isOver: due === undefined }));`;
-  const after = async (replies: number) => printed(script(replies), await flagOfLauncher());
-  t.strictSame(await after(3_000), { isOptimized: true, waits: 1, isOver: true });
-  t.strictSame(await after(2_999), { isOptimized: true, waits: 500, isOver: true }, 'ten seconds of 20 ms');
 });
 
 t.test('a runtime that the launcher found elsewhere keeps its flags', async (t) => {
