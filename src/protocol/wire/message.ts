@@ -312,16 +312,24 @@ function finished(w0: number, w1: number, w2: number, w3: number): number {
   return v1 ^ v3;
 }
 
+/** Where the suffixes of a name start, by their number of labels. */
 const starts = new Uint8Array(MAX_LABELS);
 const hashes = new Int32Array(MAX_LABELS);
 
 /** Hash of a whole name in wire form. */
 export function hashName(wire: Uint8Array): number {
-  let labels = 0;
-  for (let at = 0; (wire[at] ?? 0) !== 0; at += (wire[at] ?? 0) + 1) starts[labels++] = at;
-  starts.subarray(0, labels).reverse();
-  hashSuffixes(wire, 0, starts, labels, hashes);
-  return hashes[labels] ?? 0;
+  return hashes[askedNameAt(wire, 0).labelCount] ?? 0;
+}
+
+/** The name at `nameStart`, which is not compressed, for a search in a `NameMap`. Valid until the next call. */
+export function askedNameAt(octets: Uint8Array, nameStart: number): AskedName {
+  let labelCount = 0;
+  let at = nameStart;
+  for (; (octets[at] ?? 0) !== 0; at += (octets[at] ?? 0) + 1) starts[++labelCount] = at - nameStart;
+  starts[0] = at - nameStart;
+  const labelStarts = starts.subarray(1, labelCount + 1).reverse();
+  hashSuffixes(octets, nameStart, labelStarts, labelCount, hashes);
+  return { octets, nameStart, nameEnd: at + 1, labelCount, labelStarts: starts, suffixHashes: hashes };
 }
 
 /** Whether the lower-cased suffix of `depth` labels of a query's name is `wire` (lower case). */
@@ -378,7 +386,8 @@ const PLACE_WORDS = 2;
 /**
  * The map by which tables find the name of a query, exactly or by its longest suffix, without a string. It is made for thousands
  * of names: they stand one after the other in one buffer, and the table is one of numbers. To the collector of garbage, which
- * looks at every object that is alive, they are a few objects.
+ * looks at every object that is alive, they are a few objects. A `Map` or `Set` of strings would cost more than its own size: V8
+ * also enters each string that one is asked for in its table of strings, and walks through that table in each full collection.
  */
 export class NameMap<V> {
   /** By the number of a name. */

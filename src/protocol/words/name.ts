@@ -143,13 +143,6 @@ export function parentName(name: string): string | undefined {
   return dot === null ? '.' : name.slice(dot.index + dot[0].length);
 }
 
-/** Whether the name is an apex of the set, or under an apex: as fast for thousands of apexes as for one. */
-export function isAtOrUnderAny(name: string, apexes: ReadonlySet<string>): boolean {
-  for (let at: string | undefined = name; at !== undefined; at = parentName(at))
-    if (apexes.has(at)) return true;
-  return false;
-}
-
 /** Labels of a name in normal form, the root not counted. */
 export function labelCountOf(name: string): number {
   let count = 0;

@@ -9,11 +9,18 @@
  *     entries -> (disk) -> load, restoreOrder
  */
 import { LRUCache } from 'lru-cache';
-import { FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, questionKey } from '../../protocol/wire/message.ts';
+import {
+  askedNameAt,
+  FLAG,
+  HEADER_OCTETS,
+  MAX_MESSAGE_OCTETS,
+  NameMap,
+  questionKey,
+} from '../../protocol/wire/message.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { hasProofs, withoutProofs } from '../../protocol/wire/reply.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
+import { nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   answerWhileStale,
@@ -82,7 +89,7 @@ export class AnswerCache {
   /** The message that is about to be put into the store: space that is used again. */
   readonly #kept = new Uint8Array(MAX_MESSAGE_OCTETS);
   /** What is being forgotten in steps. */
-  readonly #flushes = new Set<{ readonly isWanted: (name: string) => boolean }>();
+  readonly #flushes = new Set<{ readonly isWanted: (message: Uint8Array) => boolean }>();
   /** The recheck of an answer does not wait for a time up to this one: the failure was of upstreams that are replaced. */
   #forgottenMs = 0;
   #revision = 0;
@@ -297,19 +304,24 @@ export class AnswerCache {
    */
   *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
-    const forgotten = new Set<string>();
+    const forgotten = new NameMap<true>();
     for (const apex of apexes) {
-      forgotten.add(apex);
+      forgotten.set(apex, true);
       yield; // what arrives now is found below
     }
-    yield* this.flushing((name) => isAtOrUnderAny(name, forgotten));
+    yield* this.#flushing((message) => forgotten.closest(askedNameAt(message, HEADER_OCTETS)) === true);
   }
 
   /**
    * Forgets the answers about these names, of any type and with any DO and CD, except retained answers. Returns how many. Also
    * forgets every remembered failure. From the first step to the last, no answer about these names is kept.
    */
-  *flushing(isWanted: (name: string) => boolean): Steps<number> {
+  flushing(isWanted: (name: string) => boolean): Steps<number> {
+    return this.#flushing((message) => isWanted(nameFromWire(message, HEADER_OCTETS)));
+  }
+
+  /** @param isWanted gets a message that has the question */
+  *#flushing(isWanted: (message: Uint8Array) => boolean): Steps<number> {
     this.#revision++;
     this.#failures.clear();
     // what arrives during the steps is not kept, so that the last step has nothing left to do
@@ -318,7 +330,7 @@ export class AnswerCache {
     try {
       let count = 0;
       for (const slot of this.#answers.slots()) {
-        if (slot !== undefined && isWanted(questionName(this.#answers.store.open(slot).octets))) {
+        if (slot !== undefined && isWanted(this.#answers.store.open(slot).octets)) {
           this.#answers.delete(slot);
           count++;
         }
@@ -334,8 +346,7 @@ export class AnswerCache {
   /** Whether answers about the name that the message asks for are being forgotten in steps now. */
   #isForgotten(message: Uint8Array): boolean {
     if (this.#flushes.size === 0) return false;
-    const name = questionName(message);
-    for (const { isWanted } of this.#flushes) if (isWanted(name)) return true;
+    for (const { isWanted } of this.#flushes) if (isWanted(message)) return true;
     return false;
   }
 
@@ -410,10 +421,6 @@ export class AnswerCache {
     if (last.kind === 'nxdomain' || !this.#isKept(last, nowMs)) return 'none';
     return last === own ? 'before' : 'of before';
   }
-}
-
-function questionName(message: Uint8Array): string {
-  return nameFromWire(message, HEADER_OCTETS);
 }
 
 // Holds the answers for one question, asked with and without DO and CD. Chooses the variant that answers a query when the server

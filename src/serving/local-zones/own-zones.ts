@@ -148,27 +148,48 @@ interface Zone {
 function* recordsByName(
   apex: string,
   records: Iterable<ResourceRecord>,
-): Steps<ReadonlyMap<string, readonly ResourceRecord[]>> {
-  const names = new Map<string, ResourceRecord[]>();
-  const at = (name: string) => {
-    const known = names.get(name) ?? [];
-    names.set(name, known);
-    return known;
-  };
-  at(apex);
+): Steps<Iterable<readonly [name: string, records: ResourceRecord[]]>> {
+  const names = new RecordsByName();
+  names.at(apex);
   for (const record of records) {
-    at(record.owner).push(record);
+    names.at(record.owner).push(record);
     // RFC 4592 section 2.2.2: empty non-terminals exist, so they are NODATA and not NXDOMAIN
     for (
       let name = parentName(record.owner);
       name !== undefined && isAtOrUnder(name, apex);
       name = parentName(name)
     ) {
-      at(name);
+      names.at(name);
     }
     yield;
   }
-  return names;
+  return names.all;
+}
+
+/** More are searched by a `NameMap`, which a small zone is not worth. */
+const FEW_NAMES = 16;
+
+class RecordsByName {
+  readonly all: [name: string, records: ResourceRecord[]][] = [];
+  #positions: NameMap<number> | undefined;
+
+  at(name: string): ResourceRecord[] {
+    const known = this.all[this.#positionOf(name)];
+    if (known !== undefined) return known[1];
+    const records: ResourceRecord[] = [];
+    const position = this.all.push([name, records]) - 1;
+    if (position === FEW_NAMES) {
+      this.#positions = new NameMap();
+      for (const [at, [earlier]] of this.all.entries()) this.#positions.set(earlier, at);
+    } else this.#positions?.set(name, position);
+    return records;
+  }
+
+  #positionOf(name: string): number {
+    return this.#positions === undefined
+      ? this.all.findIndex(([known]) => known === name)
+      : (this.#positions.get(name) ?? -1);
+  }
 }
 
 function findingsOf(own: OwnName, zone: Zone): FindingsByType<never> {
