@@ -143,6 +143,56 @@ export function parentName(name: string): string | undefined {
   return dot === null ? '.' : name.slice(dot.index + dot[0].length);
 }
 
+/**
+ * Values by name or other text, in the order in which they come, for a short work with thousands of texts. A `Map` would make V8
+ * enter each text that it is asked for in its table of strings, and all full collections walk through that table.
+ */
+export class TextMap<V> implements Iterable<readonly [text: string, value: V]> {
+  readonly #entries: (readonly [text: string, value: V])[] = [];
+  /** Positions by the hash of the text, once a search through all entries would take longer. */
+  #positions: Map<number, number[]> | undefined;
+
+  get(text: string): V | undefined {
+    const hash = this.#positions && hashText(text);
+    if (hash === undefined) return this.#entries.find(([known]) => known === text)?.[1];
+    for (const position of this.#positions?.get(hash) ?? []) {
+      const entry = this.#entries[position];
+      if (entry?.[0] === text) return entry[1];
+    }
+    return undefined;
+  }
+
+  /** `text` must not be in the map. */
+  add(text: string, value: V): V {
+    const position = this.#entries.push([text, value]) - 1;
+    if (this.#positions !== undefined) enter(this.#positions, text, position);
+    else if (position === MOST_SEARCHED) {
+      this.#positions = new Map();
+      for (const [at, [known]] of this.#entries.entries()) enter(this.#positions, known, at);
+    }
+    return value;
+  }
+
+  [Symbol.iterator](): Iterator<readonly [text: string, value: V]> {
+    return this.#entries[Symbol.iterator]();
+  }
+}
+
+const MOST_SEARCHED = 8;
+
+function enter(positions: Map<number, number[]>, text: string, position: number): void {
+  const hash = hashText(text);
+  const known = positions.get(hash);
+  if (known === undefined) positions.set(hash, [position]);
+  else known.push(position);
+}
+
+function hashText(text: string): number {
+  let hash = text.length;
+  for (let at = 0; at < text.length; at++) hash = (Math.imul(hash, 31) + text.charCodeAt(at)) | 0;
+  return hash;
+}
+
 /** Labels of a name in normal form, the root not counted. */
 export function labelCountOf(name: string): number {
   let count = 0;

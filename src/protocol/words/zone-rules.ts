@@ -6,7 +6,7 @@
 import { isIPv4 } from 'node:net';
 import { isAddress, isSix } from './address-text.ts';
 import { MAX_RECORD_SET_OCTETS, mostOctetsOf, type ResourceRecord } from './codes.ts';
-import { isAtOrUnder, parentName } from './name.ts';
+import { isAtOrUnder, parentName, TextMap } from './name.ts';
 
 /** A fault with its fix, in words for the operator. */
 export interface RecordFault {
@@ -40,11 +40,10 @@ export function* recordFaults(
   records: Iterable<ResourceRecord>,
   zones: Names,
 ): Iterable<ListedFault | undefined> {
-  const owners = new Map<string, Map<string, RecordSet>>();
+  const owners = new TextMap<Map<string, RecordSet>>();
   let index = 0;
   for (const record of records) {
-    const sets = owners.get(record.owner) ?? new Map<string, RecordSet>();
-    owners.set(record.owner, sets);
+    const sets = owners.get(record.owner) ?? owners.add(record.owner, new Map<string, RecordSet>());
     const fault = recordFault(record, apex) ?? cutFault(record, apex, zones) ?? clashOf(record, sets);
     yield fault && { index, record, ...fault };
     index++;
@@ -128,7 +127,7 @@ function cutFault({ owner }: ResourceRecord, apex: string, zones: Names): Record
 /** The records of one owner and type. */
 interface RecordSet {
   readonly ttlSeconds: number;
-  readonly data: Set<string>;
+  readonly data: TextMap<true>;
   octets: number;
 }
 
@@ -138,11 +137,11 @@ function clashOf(record: ResourceRecord, sets: Map<string, RecordSet>): RecordFa
   // RFC 1034 section 3.6.2, RFC 2181 section 10.1: one CNAME, and nothing beside it
   if (type === 'CNAME' ? sets.size > 0 : sets.has('CNAME'))
     return { message: `a CNAME beside other data of ${owner}`, fix: 'keep the CNAME alone, or remove it' };
-  const set = sets.get(type) ?? { ttlSeconds, data: new Set(), octets: 0 };
+  const set = sets.get(type) ?? { ttlSeconds, data: new TextMap<true>(), octets: 0 };
   sets.set(type, set);
   const data = JSON.stringify({ ...record, ttlSeconds: 0 });
-  if (set.data.has(data)) return { message: 'a record written twice', fix: 'remove one of the two' };
-  set.data.add(data);
+  if (set.data.get(data)) return { message: 'a record written twice', fix: 'remove one of the two' };
+  set.data.add(data, true);
   if (set.ttlSeconds !== ttlSeconds) {
     // RFC 2181 section 5.2
     const message = `TTL ${ttlSeconds}, where type ${type} of ${owner} has ${set.ttlSeconds} already`;
@@ -161,18 +160,24 @@ interface Alias extends Pick<ListedFault, 'index' | 'record'> {
 
 /** Aliases that lead back to themselves: each loop is reported once, at the first record that leads into it. */
 function* aliasLoops(records: Iterable<ResourceRecord>): Iterable<ListedFault | undefined> {
-  const aliases = new Map<string, Alias>();
+  const aliases = new TextMap<Alias>();
   let index = 0;
   for (const record of records) {
-    if (record.type === 'CNAME') aliases.set(record.owner, { record, target: record.target, index });
+    // a second alias of an owner is a fault of its own
+    if (record.type === 'CNAME' && aliases.get(record.owner) === undefined)
+      aliases.add(record.owner, { record, target: record.target, index });
     index++;
     yield undefined;
   }
-  const walked = new Map<string, string>(); // name to the owner whose walk came through it
+  const walked = new TextMap<string>(); // name to the owner whose walk came through it
   for (const [owner, { index, record }] of aliases) {
     let name = owner;
-    for (let at = aliases.get(name); at !== undefined && !walked.has(name); at = aliases.get(name)) {
-      walked.set(name, owner);
+    for (
+      let at = aliases.get(name);
+      at !== undefined && walked.get(name) === undefined;
+      at = aliases.get(name)
+    ) {
+      walked.add(name, owner);
       name = at.target;
       yield undefined;
     }

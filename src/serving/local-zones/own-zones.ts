@@ -21,6 +21,7 @@ import {
   nameToWire,
   normalizeName,
   parentName,
+  TextMap,
 } from '../../protocol/words/name.ts';
 import type { SpecialName } from '../../protocol/words/special-names.ts';
 import { type Names, recordFaults, zoneBelow } from '../../protocol/words/zone-rules.ts';
@@ -145,51 +146,23 @@ interface Zone {
   readonly shared: ApexAnswers;
 }
 
-function* recordsByName(
-  apex: string,
-  records: Iterable<ResourceRecord>,
-): Steps<Iterable<readonly [name: string, records: ResourceRecord[]]>> {
-  const names = new RecordsByName();
-  names.at(apex);
+function* recordsByName(apex: string, records: Iterable<ResourceRecord>): Steps<TextMap<ResourceRecord[]>> {
+  const names = new TextMap<ResourceRecord[]>();
+  const at = (name: string) => names.get(name) ?? names.add(name, []);
+  at(apex);
   for (const record of records) {
-    names.at(record.owner).push(record);
+    at(record.owner).push(record);
     // RFC 4592 section 2.2.2: empty non-terminals exist, so they are NODATA and not NXDOMAIN
     for (
       let name = parentName(record.owner);
       name !== undefined && isAtOrUnder(name, apex);
       name = parentName(name)
     ) {
-      names.at(name);
+      at(name);
     }
     yield;
   }
-  return names.all;
-}
-
-/** More are searched by a `NameMap`, which a small zone is not worth. */
-const FEW_NAMES = 16;
-
-class RecordsByName {
-  readonly all: [name: string, records: ResourceRecord[]][] = [];
-  #positions: NameMap<number> | undefined;
-
-  at(name: string): ResourceRecord[] {
-    const known = this.all[this.#positionOf(name)];
-    if (known !== undefined) return known[1];
-    const records: ResourceRecord[] = [];
-    const position = this.all.push([name, records]) - 1;
-    if (position === FEW_NAMES) {
-      this.#positions = new NameMap();
-      for (const [at, [earlier]] of this.all.entries()) this.#positions.set(earlier, at);
-    } else this.#positions?.set(name, position);
-    return records;
-  }
-
-  #positionOf(name: string): number {
-    return this.#positions === undefined
-      ? this.all.findIndex(([known]) => known === name)
-      : (this.#positions.get(name) ?? -1);
-  }
+  return names;
 }
 
 function findingsOf(own: OwnName, zone: Zone): FindingsByType<never> {

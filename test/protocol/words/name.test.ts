@@ -8,6 +8,7 @@ import {
   normalizeName,
   parentName,
   reverseNameOfIpv4,
+  TextMap,
 } from '../../../src/protocol/words/name.ts';
 
 t.test('texts come into one normal form', async (t) => {
@@ -101,3 +102,31 @@ t.test('types by mnemonic and by number (RFC 3597 section 5)', async (t) => {
   t.equal(typeName(1), 'A');
   t.equal(typeName(65_280), 'TYPE65280');
 });
+
+t.test(
+  'texts with values: found among few and many, in their order, also where two have one hash',
+  async (t) => {
+    const texts = [
+      'Aa',
+      'BB',
+      ...Array.from({ length: 100 }, (_, at) => `host-${at}.example`),
+      'AaAa',
+      'BBBB',
+      'AaBB',
+      '',
+    ];
+    const map = new TextMap<number>();
+    for (const [at, text] of texts.entries()) {
+      t.equal(map.get(text), undefined);
+      t.equal(map.add(text, at), at);
+      t.strictSame(
+        texts.slice(0, at + 1).map((known) => map.get(known)),
+        texts.slice(0, at + 1).map((_, known) => known),
+      );
+    }
+    t.strictSame(
+      [...map],
+      [...texts.entries()].map(([at, text]) => [text, at]),
+    );
+  },
+);
