@@ -54,7 +54,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await listeners.start(parts.config.listen.dns);
   parts.onAnswering?.();
   daemon.noteRefusedStart();
-  daemon.warnOfOwnUpstreams(rooms.inForce.routes);
+  inBackground('other', () => daemon.warnOfOwnUpstreams(rooms.inForce.routes));
   // from here on queries come before everything else; first what makes most of them cheap
   await parts.pause();
   opened.use(loadAnswers(parts, rooms));

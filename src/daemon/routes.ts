@@ -111,17 +111,21 @@ export function disconnectedRules(config: Config, { forwarded }: Routes): Discon
  * The texts of the upstreams that are this server itself, by the addresses that are really bound. A wildcard on a host that
  * does not list its addresses holds all of loopback. An address may also come after the file was checked.
  */
-export function upstreamsBoundHere(
+export function* upstreamsBoundHere(
   groups: readonly UpstreamGroup[],
   bound: readonly SocketAddress[],
   isHere: (address: string) => boolean,
-): readonly string[] {
+): Steps<readonly string[]> {
   const isOver = (wildcard: string, address: string): boolean =>
     wildcard === (address.includes(':') ? '::' : '0.0.0.0') && (isLoopbackText(address) || isHere(address));
   const isOurs = ({ address, port }: Upstream) =>
     bound.some((here) => here.port === port && (here.address === address || isOver(here.address, address)));
-  const all = groups.flatMap(({ upstreams }) => upstreams);
-  return [...new Set(all.filter(isOurs).map(({ text }) => text))];
+  const ours: string[] = [];
+  for (const { upstreams } of groups) {
+    for (const one of upstreams) if (isOurs(one) && !ours.includes(one.text)) ours.push(one.text);
+    yield;
+  }
+  return ours;
 }
 
 /** The configuration that runs. A room that reads it when it needs it sees the last reload. */

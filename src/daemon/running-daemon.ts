@@ -83,9 +83,11 @@ export class Daemon {
   }
 
   /** Logs upstreams that are addresses of this server; the sockets must be bound. The forwarder finds a loop by itself; this names its cause. */
-  warnOfOwnUpstreams({ groups }: Routes): void {
+  async warnOfOwnUpstreams({ groups }: Routes): Promise<void> {
     const { listeners } = this.#rooms;
-    const upstreams = upstreamsBoundHere(groups, listeners.addresses, (address) => listeners.isHere(address));
+    const isHere = (address: string) => listeners.isHere(address);
+    const finding = upstreamsBoundHere(groups, listeners.addresses, isHere);
+    const upstreams = await inSlices(finding, this.#parts.pause);
     if (upstreams.length > 0) DAEMON_MESSAGES.ownUpstream(this.#parts.log, { upstreams });
   }
 
@@ -171,7 +173,7 @@ export class Daemon {
     const clusters = clusterSettings(config, connections);
     await pause();
     await listeners.reconfigure(config.listen.dns);
-    this.warnOfOwnUpstreams(routes);
+    await this.warnOfOwnUpstreams(routes);
     intake.reconfigure(intakeNext);
     slots.reconfigure(config.limits.tcp);
     const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, config.forward), pause);

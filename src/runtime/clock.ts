@@ -219,7 +219,7 @@ export function untilAborted<T>(work: Promise<T>, signal: AbortSignal, late: () 
 export interface Deadline {
   /** Monotonic. May be changed while waiting, followed by `add` when it moved closer. */
   dueAtMs: number;
-  /** Only the sweep writes it: the place among its deadlines, below 0 when it has left. A deadline is in one sweep only. */
+  /** Only the sweep writes it: the place in its heap, below 0 when it has left. A deadline is in one sweep only. */
   place?: number;
   /** Called once; the entry has left the sweep by then and may be added again. */
   onDue(nowMs: number): void;
@@ -235,12 +235,17 @@ const EARLY_MS = 1;
  */
 const DUE_PER_TURN = 64;
 const SWEEP_MS = 1;
+/** Places of a deadline that is in no heap. */
+const GONE = -1;
+const BEING_CALLED = -2;
 
 export class DeadlineSweep {
   readonly #clock: Clock;
   readonly #timers: Timers;
-  /** In no order: a set would be rebuilt every few hundred questions. */
+  /** A heap, the nearest first: each of thousands of upstreams may have one, and only a few are due in a turn. */
   readonly #waiting: Deadline[] = [];
+  /** By place: when it was due as it came there. It may have moved away since. */
+  readonly #keysMs: number[] = [];
   #timer: Disposable | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   readonly #sweepInTurn = (): void => inTurn(() => this.#sweep());
@@ -255,24 +260,63 @@ export class DeadlineSweep {
   }
 
   add(deadline: Deadline): void {
-    if (!isWaiting(deadline)) deadline.place = this.#waiting.push(deadline) - 1;
+    const { place, dueAtMs } = deadline;
+    if (!isWaiting(place)) this.#rise(this.#waiting.length, deadline, dueAtMs);
+    else if (dueAtMs < (this.#keysMs[place] ?? 0)) this.#rise(place, deadline, dueAtMs);
     // with timeouts of similar length a timer that was set for an older entry is nearly always close enough
-    if (deadline.dueAtMs < this.#timerAtMs - GRANULARITY_MS) this.#arm(deadline.dueAtMs);
+    if (dueAtMs < this.#timerAtMs - GRANULARITY_MS) this.#arm(dueAtMs);
   }
 
   delete(deadline: Deadline): void {
     const { place } = deadline;
-    if (!isWaiting(deadline) || place === undefined) return;
-    deadline.place = -1;
+    deadline.place = GONE;
+    if (!isWaiting(place)) return;
     const last = this.#waiting.pop();
+    const keyMs = this.#keysMs.pop() ?? 0;
     if (last === undefined || last === deadline) return;
-    this.#waiting[place] = last;
-    last.place = place;
+    if (keyMs < (this.#keysMs[place] ?? 0)) this.#rise(place, last, keyMs);
+    else this.#sink(place, last, keyMs);
+  }
+
+  /** Puts it at this place, or nearer to the top. */
+  #rise(from: number, deadline: Deadline, keyMs: number): void {
+    let place = from;
+    while (place > 0) {
+      const above = (place - 1) >> 1;
+      const aboveMs = this.#keysMs[above] ?? 0;
+      const other = this.#waiting[above];
+      if (other === undefined || aboveMs <= keyMs) break;
+      this.#put(place, other, aboveMs);
+      place = above;
+    }
+    this.#put(place, deadline, keyMs);
+  }
+
+  /** Puts it at this place, or further from the top. */
+  #sink(from: number, deadline: Deadline, keyMs: number): void {
+    let place = from;
+    for (;;) {
+      let below = 2 * place + 1;
+      if ((this.#keysMs[below + 1] ?? Number.POSITIVE_INFINITY) < (this.#keysMs[below] ?? 0)) below++;
+      const other = this.#waiting[below];
+      const belowMs = this.#keysMs[below] ?? 0;
+      if (other === undefined || belowMs >= keyMs) break;
+      this.#put(place, other, belowMs);
+      place = below;
+    }
+    this.#put(place, deadline, keyMs);
+  }
+
+  #put(place: number, deadline: Deadline, keyMs: number): void {
+    this.#waiting[place] = deadline;
+    this.#keysMs[place] = keyMs;
+    deadline.place = place;
   }
 
   /** Forgets all deadlines without calling them. */
   close(): void {
-    for (const deadline of this.#waiting.splice(0)) deadline.place = -1;
+    for (const deadline of this.#waiting.splice(0)) deadline.place = GONE;
+    this.#keysMs.length = 0;
     this.#disarm();
   }
 
@@ -292,30 +336,47 @@ export class DeadlineSweep {
   #sweep(): void {
     this.#disarm();
     const nowMs = this.#clock.monotonicMs();
-    const due = this.#waiting.filter(({ dueAtMs }) => dueAtMs <= nowMs + EARLY_MS);
-    due.sort((a, b) => a.dueAtMs - b.dueAtMs);
+    // what is added by one that is called waits for the next sweep
+    const due = this.#takeDue(nowMs);
     const isOver = turnBound(SWEEP_MS);
-    let called = 0;
-    for (const deadline of due) {
-      // a deadline called before may have deleted this one
-      if (!isWaiting(deadline)) continue;
-      if (called === DUE_PER_TURN || (called > 0 && isOver())) {
-        this.#disarm();
-        this.#timerAtMs = nowMs;
-        this.#timer = this.#timers.after(0, this.#sweepInTurn);
-        return;
+    let isCut = due.length === DUE_PER_TURN;
+    for (const [at, deadline] of due.entries()) {
+      if (at > 0 && isOver()) {
+        for (const later of due.slice(at)) if (later.place === BEING_CALLED) this.add(later);
+        isCut = true;
+        break;
       }
-      called++;
-      this.delete(deadline);
+      // a deadline called before may have deleted this one, or added it again
+      if (deadline.place !== BEING_CALLED) continue;
+      deadline.place = GONE;
       deadline.onDue(nowMs);
     }
-    let nearestMs = Number.POSITIVE_INFINITY;
-    for (const deadline of this.#waiting) nearestMs = Math.min(nearestMs, deadline.dueAtMs);
-    if (nearestMs < this.#timerAtMs) this.#arm(nearestMs);
+    const nearestMs = this.#keysMs[0] ?? Number.POSITIVE_INFINITY;
+    if (isCut && nearestMs <= nowMs + EARLY_MS) {
+      this.#disarm();
+      this.#timerAtMs = nowMs;
+      this.#timer = this.#timers.after(0, this.#sweepInTurn);
+    } else if (nearestMs < this.#timerAtMs) this.#arm(nearestMs);
+  }
+
+  /** Takes those that are due out of the heap, the nearest first, as many as one turn may call. */
+  #takeDue(nowMs: number): Deadline[] {
+    const due: Deadline[] = [];
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      if ((this.#keysMs[0] ?? 0) > nowMs + EARLY_MS || due.length === DUE_PER_TURN) break;
+      if (first.dueAtMs > nowMs + EARLY_MS) {
+        this.#sink(0, first, first.dueAtMs); // it has moved away
+        continue;
+      }
+      this.delete(first);
+      first.place = BEING_CALLED;
+      due.push(first);
+    }
+    return due;
   }
 }
 
-function isWaiting({ place }: Deadline): boolean {
+function isWaiting(place: number | undefined): place is number {
   return place !== undefined && place >= 0;
 }
 

@@ -45,10 +45,12 @@ t.test('upstreams: as text, address, port, and the name that TLS is verified wit
 t.test('an upstream is this server itself where that address is really bound', async (t) => {
   const config = await load(SMALLEST.replace('[10.0.0.2]', '[127.0.0.53, 10.0.0.2, "10.0.0.2:5353"]'));
   const here = (...bound: string[]) =>
-    upstreamsBoundHere(
-      routes(config).groups,
-      bound.map((address) => ({ address, port: 53 })),
-      (address) => address === '10.0.0.2',
+    atOnce(
+      upstreamsBoundHere(
+        routes(config).groups,
+        bound.map((address) => ({ address, port: 53 })),
+        (address) => address === '10.0.0.2',
+      ),
     );
   t.same(here('127.0.0.1', '192.168.1.9'), [], "another program's");
   t.same(here('127.0.0.1', '10.0.0.2'), ['10.0.0.2:53'], 'an address that came after the file was checked');

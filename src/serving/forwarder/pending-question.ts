@@ -175,7 +175,8 @@ export class PendingQuestion implements Deadline {
   #askNext(): void {
     if (this.#isOver || this.#mayBeAnswered()) return;
     const nowMs = this.#context.clock.monotonicMs();
-    const candidate = this.#choose(nowMs);
+    // an attempt may be due in the same moment as the question
+    const candidate = nowMs < this.#endsAtMs ? this.#choose(nowMs) : undefined;
     if (candidate === undefined) {
       this.#end(this.#lastResort());
     } else if (candidate.notBeforeMs > nowMs) {

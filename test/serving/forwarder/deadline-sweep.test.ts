@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import t from 'tap';
 import { type Deadline, DeadlineSweep } from '../../../src/runtime/clock.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
@@ -114,3 +115,88 @@ t.test('deadlines that take long are called few at a time', async (t) => {
   t.equal(called, 20);
   t.ok(turns >= 9, `${turns} turns`);
 });
+
+t.test('a sweep looks at what is due, not at all that waits', async (t) => {
+  const time = new VirtualTime();
+  const sweep = new DeadlineSweep(time, time);
+  let reads = 0;
+  for (let at = 0; at < 10_000; at++) {
+    const dueAtMs = time.monotonicMs() + 1_000 * at;
+    sweep.add({
+      get dueAtMs() {
+        reads++;
+        return dueAtMs;
+      },
+      onDue() {},
+    });
+  }
+  reads = 0;
+  await time.advance(99_500);
+  t.equal(sweep.size, 9_900);
+  t.ok(reads < 10 * 100, `${reads} reads for 100 that were due`);
+  sweep.close();
+});
+
+const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
+const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fff_ffff));
+t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
+
+const step = fc.record({
+  what: fc.constantFrom('add', 'add', 'delete', 'closer', 'away', 'wait'),
+  which: fc.nat(40),
+  ms: fc.nat(300),
+});
+
+t.test(
+  'whatever is added, moved and deleted: each is called once, in time, and none that was deleted',
+  async (t) => {
+    let called = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 300 }), async (steps) => {
+        const time = new VirtualTime();
+        const sweep = new DeadlineSweep(time, time);
+        const waiting = new Set<number>();
+        const entries = Array.from({ length: 41 }, (_, at): Deadline => {
+          const onDue = (nowMs: number) => {
+            const lateMs = nowMs - entry.dueAtMs;
+            if (!waiting.delete(at)) throw new Error(`${at} was not waiting`);
+            if (lateMs < -1 || lateMs > 20) throw new Error(`${at} is ${lateMs} ms late`);
+            called++;
+            const other = entries[(at * 7) % 41];
+            // one deletes another, or adds itself again
+            if (other !== undefined && other !== entry && at % 3 === 0) {
+              sweep.delete(other);
+              waiting.delete((at * 7) % 41);
+            } else if (at % 5 === 0) add(at, 5);
+          };
+          const entry: Deadline = { dueAtMs: 0, onDue };
+          return entry;
+        });
+        const add = (at: number, inMs: number) => {
+          const entry = entries[at]!;
+          entry.dueAtMs = time.monotonicMs() + inMs;
+          waiting.add(at);
+          sweep.add(entry);
+        };
+        for (const { what, which, ms } of steps) {
+          const entry = entries[which]!;
+          if (what === 'wait') await time.advance(ms);
+          else if (what === 'add' && !waiting.has(which)) add(which, ms);
+          else if (what === 'closer' && waiting.has(which)) {
+            entry.dueAtMs = Math.max(time.monotonicMs(), entry.dueAtMs - ms);
+            sweep.add(entry);
+          } else if (what === 'away' && waiting.has(which)) entry.dueAtMs += ms;
+          else if (what === 'delete') {
+            sweep.delete(entry);
+            waiting.delete(which);
+          }
+          if (sweep.size !== waiting.size) throw new Error(`${sweep.size} wait, not ${waiting.size}`);
+        }
+        sweep.close();
+        await time.advance(1_000);
+      }),
+      { seed, numRuns },
+    );
+    t.ok(called > numRuns, `${called} calls`);
+  },
+);
