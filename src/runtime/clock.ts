@@ -340,17 +340,28 @@ export class DeadlineSweep {
     const due = this.#takeDue(nowMs);
     const isOver = turnBound(SWEEP_MS);
     let isCut = due.length === DUE_PER_TURN;
-    for (const [at, deadline] of due.entries()) {
-      if (at > 0 && isOver()) {
-        for (const later of due.slice(at)) if (later.place === BEING_CALLED) this.add(later);
-        isCut = true;
-        break;
+    let called = 0;
+    try {
+      for (const deadline of due) {
+        // one that was called before may have deleted it, or added it again
+        if (deadline.place !== BEING_CALLED) continue;
+        if (called++ > 0 && isOver()) break;
+        deadline.place = GONE;
+        deadline.onDue(nowMs);
       }
-      // a deadline called before may have deleted this one, or added it again
-      if (deadline.place !== BEING_CALLED) continue;
-      deadline.place = GONE;
-      deadline.onDue(nowMs);
+    } finally {
+      // no time is left, or one of them had a defect, which must not cost the others
+      for (const later of due) {
+        if (later.place !== BEING_CALLED) continue;
+        this.add(later);
+        isCut = true;
+      }
+      this.#armNext(nowMs, isCut);
     }
+  }
+
+  /** @param isCut the turn had no time for all that is due */
+  #armNext(nowMs: number, isCut: boolean): void {
     const nearestMs = this.#keysMs[0] ?? Number.POSITIVE_INFINITY;
     if (isCut && nearestMs <= nowMs + EARLY_MS) {
       this.#disarm();

@@ -116,6 +116,25 @@ t.test('deadlines that take long are called few at a time', async (t) => {
   t.ok(turns >= 9, `${turns} turns`);
 });
 
+t.test('a defect of one that is due costs none of the others', async (t) => {
+  const time = new VirtualTime();
+  const sweep = new DeadlineSweep(time, time);
+  const seen: number[] = [];
+  for (let at = 0; at < 200; at++)
+    sweep.add(
+      deadline(time, 100, () => {
+        seen.push(at);
+        if (at === 3) throw new Error('a defect');
+      }),
+    );
+  await t.rejects(time.advance(1_000), { message: 'a defect' });
+  await time.advance(1_000);
+  t.strictSame(
+    seen.toSorted((one, other) => one - other),
+    Array.from({ length: 200 }, (_, at) => at),
+  );
+});
+
 t.test('a sweep looks at what is due, not at all that waits', async (t) => {
   const time = new VirtualTime();
   const sweep = new DeadlineSweep(time, time);
