@@ -242,7 +242,10 @@ const BEING_CALLED = -2;
 export class DeadlineSweep {
   readonly #clock: Clock;
   readonly #timers: Timers;
-  /** A heap, the nearest first: each of thousands of upstreams may have one, and only a few are due in a turn. */
+  /**
+   * A heap, the nearest first: each of thousands of upstreams may have one. Unlike that of TinyQueue it gives up any of them,
+   * because most queries are answered in time.
+   */
   readonly #waiting: Deadline[] = [];
   /** By place: when it was due as it came there. It may have moved away since. */
   readonly #keysMs: number[] = [];
