@@ -173,9 +173,9 @@ export class Daemon {
     const clusters = clusterSettings(config, connections);
     await pause();
     await listeners.reconfigure(config.listen.dns);
-    await this.warnOfOwnUpstreams(routes);
     intake.reconfigure(intakeNext);
     slots.reconfigure(config.limits.tcp);
+    await this.warnOfOwnUpstreams(routes);
     const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, config.forward), pause);
     await pause();
     const changed = await inSlices(changedZones(routesBefore, routes), pause);

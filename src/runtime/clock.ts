@@ -356,7 +356,7 @@ export class DeadlineSweep {
       // no time is left, or one of them had a defect, which must not cost the others
       for (const later of due) {
         if (later.place !== BEING_CALLED) continue;
-        this.add(later);
+        this.#rise(this.#waiting.length, later, later.dueAtMs);
         isCut = true;
       }
       this.#armNext(nowMs, isCut);

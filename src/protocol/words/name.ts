@@ -144,47 +144,45 @@ export function parentName(name: string): string | undefined {
 }
 
 /**
- * Values by name or other text, in the order in which they come, for a short work with thousands of texts. A `Map` would make V8
- * enter each text that it is asked for in its table of strings, and all full collections walk through that table.
+ * Values by name or other text, in the order in which they come, for a short work with thousands of texts: what `NameMap` says
+ * about a `Map` of strings holds here, too.
  */
-export class TextMap<V> implements Iterable<readonly [text: string, value: V]> {
-  readonly #entries: (readonly [text: string, value: V])[] = [];
-  /** Positions by the hash of the text, once a search through all entries would take longer. */
-  #positions: Map<number, number[]> | undefined;
+export class TextMap<V> implements Iterable<TextEntry<V>> {
+  readonly #entries: TextEntry<V>[] = [];
+  /** By the hash of the text, once a search through all entries would take longer. */
+  #byHash: Map<number, TextEntry<V>[]> | undefined;
 
   get(text: string): V | undefined {
-    const hash = this.#positions && hashText(text);
-    if (hash === undefined) return this.#entries.find(([known]) => known === text)?.[1];
-    for (const position of this.#positions?.get(hash) ?? []) {
-      const entry = this.#entries[position];
-      if (entry?.[0] === text) return entry[1];
-    }
-    return undefined;
+    const near = this.#byHash === undefined ? this.#entries : (this.#byHash.get(hashText(text)) ?? []);
+    return near.find(([known]) => known === text)?.[1];
   }
 
   /** `text` must not be in the map. */
   add(text: string, value: V): V {
-    const position = this.#entries.push([text, value]) - 1;
-    if (this.#positions !== undefined) enter(this.#positions, text, position);
-    else if (position === MOST_SEARCHED) {
-      this.#positions = new Map();
-      for (const [at, [known]] of this.#entries.entries()) enter(this.#positions, known, at);
+    const entry: TextEntry<V> = [text, value];
+    this.#entries.push(entry);
+    if (this.#byHash !== undefined) enter(this.#byHash, entry);
+    else if (this.#entries.length > MOST_SEARCHED) {
+      this.#byHash = new Map();
+      for (const known of this.#entries) enter(this.#byHash, known);
     }
     return value;
   }
 
-  [Symbol.iterator](): Iterator<readonly [text: string, value: V]> {
+  [Symbol.iterator](): Iterator<TextEntry<V>> {
     return this.#entries[Symbol.iterator]();
   }
 }
 
+type TextEntry<V> = readonly [text: string, value: V];
+
 const MOST_SEARCHED = 8;
 
-function enter(positions: Map<number, number[]>, text: string, position: number): void {
-  const hash = hashText(text);
-  const known = positions.get(hash);
-  if (known === undefined) positions.set(hash, [position]);
-  else known.push(position);
+function enter<V>(byHash: Map<number, TextEntry<V>[]>, entry: TextEntry<V>): void {
+  const hash = hashText(entry[0]);
+  const known = byHash.get(hash);
+  if (known === undefined) byHash.set(hash, [entry]);
+  else known.push(entry);
 }
 
 function hashText(text: string): number {
